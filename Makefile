@@ -1,0 +1,49 @@
+# Needs make and Python 3.11 or above with venv and pip; everything else goes into .venv, as pinned in the lock files.
+# Choose a Python: make test PYTHON=python3.13        One test file, one process: make test ARGS=tests/bronze WORKERS=0
+export PYTHON
+WORKERS  ?= auto
+ARGS     ?=
+COVERAGE ?=
+WITH_COVERAGE = --cov --cov-report=term --cov-report=json:build/coverage.json
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint $(LINTERS) format bench clean lock demo-ready dev-ready
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: demo-ready  ## sample, run, five answers, report: the first five minutes
+	@.venv/bin/eventmint demo
+
+test: dev-ready  ## every test; COVERAGE=1 measures lines and branches too
+	@mkdir -p build
+	@.venv/bin/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --junit-xml=build/junit.xml $(if $(COVERAGE),$(WITH_COVERAGE)) $(ARGS)
+
+LINTERS = check-format check-style check-types check-layers check-spelling check-locks
+lint: $(LINTERS)  ## format, style, types, import layers, spelling, stale locks
+$(LINTERS): dev-ready
+check-format:   ; @.venv/bin/ruff format --check .
+check-style:    ; @.venv/bin/ruff check .
+check-types:    ; @.venv/bin/mypy
+check-layers:   ; @.venv/bin/lint-imports
+check-spelling: ; @.venv/bin/codespell
+check-locks:    ; @.ci/lock --check
+
+format: dev-ready  ## format and repair what ruff can
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+bench: dev-ready  ## the benchmarks
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+lock: dev-ready  ## both lock files from pyproject.toml; ARGS=--upgrade for newer versions
+	@.ci/lock $(ARGS)
+
+clean:  ## remove .venv, caches and what tests and builds left
+	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+demo-ready:
+	@.ci/venv requirements.lock .venv/.demo-ready
+
+dev-ready: demo-ready
+	@.ci/venv requirements-dev.lock .venv/.dev-ready

@@ -1,0 +1,1 @@
+"""Bronze: every line that arrived, once per file content, good or bad."""

@@ -1,0 +1,208 @@
+"""Bronze: every line of one file, once, good or bad, as one Parquet file that no table knows yet.
+
+A pure function of the file's bytes, the rules and the run's time: any engine may run it anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from eventmint.bronze.parse import KEPT_RAW_BYTES, BlockParser
+from eventmint.contracts import contract
+from eventmint.engine.parquet import TableFile
+from eventmint.values import EventRules, LedgerEntry
+
+BLOCK_BYTES = 8 << 20
+FOOTER_KEY = "eventmint.entry"
+_BOM = b"\xef\xbb\xbf"
+_NEWLINE = b"\n"
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What is known of a file before it is read, and where its rows go.
+
+    Attributes:
+        entry: the ledger entry to be, with path, version, sha256, received_at, batch and seq.
+        location: where the file can be opened.
+        scratch: folder for the Parquet file, named by the content's hash.
+        latest_us: the latest instant an event may have, UTC microseconds.
+    """
+
+    entry: LedgerEntry
+    location: str
+    scratch: Path
+    rules: EventRules
+    latest_us: int
+
+
+@dataclass(frozen=True)
+class Landed:
+    """The outcome: the entry with its counts, the Parquet file (None for a file without lines), and the
+    lines per reason."""
+
+    entry: LedgerEntry
+    parquet: Path | None = None
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class TooLongLine:
+    """A line that did not fit into memory's bound: its start, its size and the hash of all of it."""
+
+    start: bytes
+    size: int
+    sha256: str
+
+
+def land(landing: Landing, chunks: Iterable[bytes]) -> Landed:
+    """Write the lines of a decompressed file as rows of bronze.
+
+    Args:
+        chunks: the decompressed bytes; the iterator raises at the end if they were not intact, and then
+            nothing of the file remains.
+    """
+    parser = BlockParser(landing.rules, landing.latest_us)
+    target = landing.scratch / f"{landing.entry.sha256}.parquet"
+    output = TableFile(target, contract("bronze.events"))
+    reasons: Counter[str] = Counter()
+    lines = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    try:
+        for block in blocks_of_lines(chunks, landing.rules.max_line_bytes):
+            if isinstance(block, TooLongLine):
+                rows = parser.too_long(block.start, block.size, block.sha256, lines + 1)
+                lines += 1
+            else:
+                rows = parser.parse(block, lines + 1)
+                lines += block.count(_NEWLINE) + 1
+            bounds = pc.min_max(rows["event_time"]).as_py()
+            first = min(filter(None, (first, bounds["min"])), default=None)
+            last = max(filter(None, (last, bounds["max"])), default=None)
+            reasons.update(_count_reasons(rows))
+            output.write(_with_origin(rows, landing.entry))
+        entry = dataclasses.replace(
+            landing.entry,
+            status="landed",
+            lines=lines,
+            blank=parser.blank_count,
+            valid=parser.valid_count,
+            quarantined=parser.quarantined_count,
+            first_event_time=first,
+            last_event_time=last,
+            unknown_fields=json.dumps(parser.unknown_fields, sort_keys=True) if parser.unknown_fields else None,
+        )
+        if output.rows == 0:
+            output.discard()
+            return Landed(entry)
+        return Landed(entry, output.close({FOOTER_KEY: entry_to_json(entry)}), dict(reasons))
+    except BaseException:
+        output.discard()
+        raise
+    finally:
+        parser.close()
+
+
+def blocks_of_lines(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[bytes | TooLongLine]:
+    """Cut a stream of bytes into blocks of whole lines, without the last newline, in bounded memory.
+
+    A byte order mark at the very start is dropped. A line longer than `max_line_bytes` that spans chunks is
+    reduced to a `TooLongLine` while it passes.
+    """
+    parts: list[bytes] = []
+    size = 0
+    carry = b""
+    long_line: _LongLine | None = None
+    start = b""
+    at_start = True
+    for chunk in chunks:
+        if at_start:
+            start += chunk
+            if len(start) < len(_BOM):
+                continue
+            chunk, at_start = start.removeprefix(_BOM), False
+        if long_line is not None:
+            end = chunk.find(_NEWLINE)
+            long_line.add(chunk if end < 0 else chunk[:end])
+            if end < 0:
+                continue
+            yield long_line.done()
+            chunk, long_line = chunk[end + 1 :], None
+        end = chunk.rfind(_NEWLINE)
+        if end < 0:
+            carry += chunk
+        else:
+            parts.append(carry + chunk[:end])
+            size += len(parts[-1])
+            carry = chunk[end + 1 :]
+        if size >= BLOCK_BYTES or (parts and len(carry) > max_line_bytes):
+            yield _NEWLINE.join(parts)
+            parts, size = [], 0
+        if len(carry) > max_line_bytes:
+            long_line = _LongLine()
+            long_line.add(carry)
+            carry = b""
+    if at_start:
+        carry = start.removeprefix(_BOM)
+    if parts:
+        yield _NEWLINE.join(parts)
+    if long_line is not None:
+        yield long_line.done()
+    elif carry:
+        yield carry
+
+
+class _LongLine:
+    def __init__(self) -> None:
+        self._start = b""
+        self._size = 0
+        self._hash = hashlib.sha256()
+
+    def add(self, piece: bytes) -> None:
+        self._start += piece[: KEPT_RAW_BYTES - len(self._start)]
+        self._size += len(piece)
+        self._hash.update(piece)
+
+    def done(self) -> TooLongLine:
+        return TooLongLine(self._start, self._size, self._hash.hexdigest())
+
+
+def entry_to_json(entry: LedgerEntry) -> str:
+    return json.dumps(dataclasses.asdict(entry), default=lambda value: value.isoformat())
+
+
+def entry_from_json(text: str) -> LedgerEntry:
+    body = json.loads(text)
+    for name in ("received_at", "first_event_time", "last_event_time"):
+        if body[name]:
+            body[name] = datetime.fromisoformat(body[name]).astimezone(UTC)
+    return LedgerEntry(**body)
+
+
+def _with_origin(rows: pa.Table, entry: LedgerEntry) -> pa.Table:
+    constants = {
+        "source_file": pa.scalar(entry.path, pa.string()),
+        "source_sha256": pa.scalar(entry.sha256, pa.string()),
+        "received_at": pa.scalar(entry.received_at, pa.timestamp("us", tz="UTC")),
+    }
+    for name, value in constants.items():
+        rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
+    return rows
+
+
+def _count_reasons(rows: pa.Table) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for problem in rows["problem"].drop_null().to_pylist():
+        counted.update(problem.split(", "))
+    return counted

@@ -1,0 +1,241 @@
+"""Settings: read once at the edge, typed, with the origin of every value.
+
+A flag beats an environment variable (`EVENTMINT_LAKE__ROOT`), which beats `eventmint.toml`, which beats the
+default. An unknown key is refused with the nearest known one. Below this module nothing looks at the
+environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from eventmint.errors import FixSettings
+from eventmint.values import EVENT_COLUMNS, EVENT_TYPES, EventRules
+
+CONFIG_FILE = "eventmint.toml"
+ENV_PREFIX = "EVENTMINT_"
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    path: str = "data"
+    pattern: str = "events/**/*.jsonl.gz"
+    settle_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class ContractSettings:
+    event_types: tuple[str, ...] = EVENT_TYPES
+    optional: tuple[str, ...] = ()
+    max_line_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True)
+class LakeSettings:
+    root: str = "lake"
+    database: str = "analytics.duckdb"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    workers: int = 0
+    memory_mb: int = 500
+    batch_mb: int = 100
+
+
+@dataclass(frozen=True)
+class QualitySettings:
+    max_quarantine: float = 0.01
+    dedup: tuple[str, ...] = ("content",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting with its value; `origins` tells for each where the value came from."""
+
+    source: SourceSettings = field(default_factory=SourceSettings)
+    contract: ContractSettings = field(default_factory=ContractSettings)
+    lake: LakeSettings = field(default_factory=LakeSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+    quality: QualitySettings = field(default_factory=QualitySettings)
+    home: Path = field(default_factory=Path.cwd)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> EventRules:
+        return EventRules(
+            self.contract.event_types, frozenset(self.contract.optional), self.contract.max_line_bytes
+        )
+
+    @property
+    def dedup_key(self) -> tuple[str, ...] | None:
+        """The columns that make two lines one event; None when all of them do (`content`)."""
+        return None if self.quality.dedup == ("content",) else self.quality.dedup
+
+    @property
+    def workers(self) -> int:
+        return self.run.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def source_path(self) -> Path:
+        return self.home / self.source.path
+
+    @property
+    def lake_root(self) -> Path:
+        return self.home / self.lake.root
+
+    @property
+    def database_path(self) -> Path:
+        return self.home / self.lake.database
+
+
+SECTIONS = ("source", "contract", "lake", "run", "quality")
+
+
+def load_settings(
+    config: Path | None = None,
+    *,
+    home: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings in force.
+
+    Args:
+        config: the file; None takes `eventmint.toml` in `home` where there is one.
+        home: the folder that relative paths start from; default: the file's folder, else the current one.
+        flags: values from the command line by dotted key (`source.path`); None values are ignored.
+        environment: variables to read; default: none (the caller at the edge passes os.environ).
+    Raises:
+        FixSettings: a file that cannot be read, an unknown key, a value of the wrong type.
+    """
+    base = (home or (config.parent if config else Path.cwd())).resolve()
+    file = config or (base / CONFIG_FILE if (base / CONFIG_FILE).exists() else None)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for dotted, value in _from_file(file).items():
+        values[dotted], origins[dotted] = value, str(file)
+    for name, text in (environment or {}).items():
+        if name.startswith(ENV_PREFIX) and "__" in name:
+            dotted = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            _require_known(dotted, f"environment variable {name}")
+            values[dotted], origins[dotted] = _parse_text(dotted, text, name), name
+    for dotted, value in (flags or {}).items():
+        if value is not None:
+            values[dotted], origins[dotted] = value, "command line"
+    sections = {name: _build(name, values, origins) for name in SECTIONS}
+    settings = Settings(**sections, home=base, origins=origins)
+    _check(settings)
+    return settings
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FixSettings(f"{file}: no such configuration file.", "Run `eventmint init` to write one.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+        raise FixSettings(f"{file}: cannot be read: {err}.", "Mend the file or remove it.") from err
+    flat = {}
+    for section, body in tree.items():
+        if not isinstance(body, dict):
+            raise FixSettings(f"{file}: `{section}` stands outside a section.", "Keys live in [source], [lake], ...")
+        for key, value in body.items() or [("", None)]:
+            if key:
+                _require_known(f"{section}.{key}", str(file))
+                flat[f"{section}.{key}"] = value
+            elif section not in SECTIONS:
+                _require_known(section, str(file))
+    return flat
+
+
+def known_keys() -> dict[str, type]:
+    """Every dotted key with its type."""
+    types = get_type_hints(Settings)
+    return {f"{s}.{k}": t for s in SECTIONS for k, t in get_type_hints(types[s]).items()}
+
+
+def _require_known(dotted: str, where: str) -> None:
+    keys = known_keys()
+    if dotted in keys:
+        return
+    near = difflib.get_close_matches(dotted, keys, n=1, cutoff=0.5)
+    hint = f"Did you mean `{near[0]}`?" if near else f"Known keys: {', '.join(keys)}."
+    raise FixSettings(f"{where}: unknown key `{dotted}`.", hint)
+
+
+def _parse_text(dotted: str, text: str, where: str) -> Any:
+    kind = known_keys()[dotted]
+    try:
+        if kind in (int, float):
+            return kind(text)
+    except ValueError:
+        raise FixSettings(f"{where}: `{text}` is not {_describe(kind)}.") from None
+    return text if kind is str else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _build(section: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> Any:
+    cls = get_type_hints(Settings)[section]
+    kinds = get_type_hints(cls)
+    given = {}
+    for item in dataclasses.fields(cls):
+        dotted = f"{section}.{item.name}"
+        if dotted in values:
+            given[item.name] = _coerce(dotted, values[dotted], kinds[item.name], origins[dotted])
+    return cls(**given)
+
+
+def _coerce(dotted: str, value: Any, kind: type, where: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind in (int, float, str):
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return value
+    elif isinstance(value, str):
+        return (value,)
+    elif isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise FixSettings(f"{where}: `{dotted}` is {value!r}, expected {_describe(kind)}.")
+
+
+def _describe(kind: type) -> str:
+    return {int: "a whole number", float: "a number", str: "a text"}.get(kind, "a list of texts")
+
+
+def _check(settings: Settings) -> None:
+    def need(claim: bool, dotted: str, message: str) -> None:
+        if not claim:
+            raise FixSettings(f"{settings.origins.get(dotted, 'default')}: `{dotted}` {message}.")
+
+    quality, run, contract = settings.quality, settings.run, settings.contract
+    need(0 <= quality.max_quarantine <= 1, "quality.max_quarantine", "must lie between 0 and 1")
+    need(run.workers >= 0, "run.workers", "must be 0 (all cores) or more")
+    need(run.memory_mb >= 64, "run.memory_mb", "must be 64 or more")
+    need(run.batch_mb >= 1, "run.batch_mb", "must be 1 or more")
+    need(settings.source.settle_seconds >= 0, "source.settle_seconds", "must be 0 or more")
+    need(1 <= contract.max_line_bytes <= 1 << 24, "contract.max_line_bytes", "must lie between 1 and 16777216")
+    need(
+        set(contract.optional) <= {"user_id", "session_id"},
+        "contract.optional",
+        "may name user_id and session_id only",
+    )
+    need(
+        bool(contract.event_types) and all(contract.event_types),
+        "contract.event_types",
+        "must name at least one event type",
+    )
+    key = settings.dedup_key
+    need(
+        key is None or (bool(key) and set(key) <= set(EVENT_COLUMNS) and len(set(key)) == len(key)),
+        "quality.dedup",
+        f'must be "content" or a list of columns out of {", ".join(EVENT_COLUMNS)}',
+    )

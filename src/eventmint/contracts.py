@@ -1,0 +1,114 @@
+"""Contracts: what each table promises, read from the `contract.toml` beside its model.
+
+They make the Iceberg schema (field ids never change), the comments in `analytics.duckdb` and the table pages.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+TABLES = {
+    "bronze": ("events", "ingested_files"),
+    "silver": ("events_cleaned", "event_hours"),
+    "gold": (
+        "product_hours",
+        "daily_users",
+        "daily_sessions",
+        "conversion_funnel",
+        "hourly_revenue",
+        "top_products",
+        "category_performance",
+        "user_activity",
+    ),
+    "ops": ("runs",),
+}
+ANSWERS = ("conversion_funnel", "hourly_revenue", "top_products", "category_performance", "user_activity")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, whether it may be NULL, and what it means."""
+
+    name: str
+    id: int
+    type: str
+    required: bool
+    doc: str
+    unit: str = ""
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One table: `grain` says what a row is; `partition` is a column name or `day(column)`, empty for none.
+
+    `bounds` lists the columns whose smallest and largest value per file are kept, for pruning.
+    """
+
+    schema: str
+    name: str
+    grain: str
+    doc: str
+    partition: str
+    bounds: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def table(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+
+@cache
+def contract(table: str) -> Contract:
+    """Return the contract of a table such as `silver.events_cleaned`.
+
+    Raises: KeyError: no table has that name.
+    """
+    schema, _, name = table.partition(".")
+    if name not in TABLES.get(schema, ()):
+        raise KeyError(table)
+    tree = tomllib.loads(_folder(table).joinpath("contract.toml").read_text(encoding="utf-8"))
+    columns = tuple(
+        Column(
+            name=column,
+            id=body["id"],
+            type=body["type"],
+            required=body.get("required", False),
+            doc=body["doc"],
+            unit=body.get("unit", ""),
+            example=body.get("example", ""),
+        )
+        for column, body in tree["columns"].items()
+    )
+    return Contract(
+        schema=schema,
+        name=name,
+        grain=tree["grain"],
+        doc=tree["doc"],
+        partition=tree.get("partition", ""),
+        bounds=tuple(tree.get("bounds", ())),
+        columns=columns,
+    )
+
+
+def all_contracts() -> tuple[Contract, ...]:
+    return tuple(contract(f"{schema}.{name}") for schema, names in TABLES.items() for name in names)
+
+
+@cache
+def model_sql(table: str) -> str:
+    """Return the SQL model of a table, without its trailing semicolon."""
+    return _folder(table).joinpath("model.sql").read_text(encoding="utf-8").strip().rstrip(";")
+
+
+def _folder(table: str) -> Traversable:
+    schema, _, name = table.partition(".")
+    return files(f"eventmint.{schema}").joinpath("models", name)

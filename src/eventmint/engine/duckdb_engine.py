@@ -1,0 +1,139 @@
+"""DuckDB, in process: the engine of the laptop. Landing runs in one process per core."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from eventmint.contracts import Contract
+from eventmint.engine.parquet import ROW_GROUP_ROWS, write_split
+from eventmint.engine.protocol import Result, Task
+from eventmint.errors import TryAgain
+
+_TYPES = {
+    "binary": "BLOB",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "double": "DOUBLE",
+    "int": "INTEGER",
+    "long": "BIGINT",
+    "string": "VARCHAR",
+    "timestamptz": "TIMESTAMPTZ",
+}
+
+
+def connect(database: str = ":memory:", **config: Any) -> duckdb.DuckDBPyConnection:
+    """Open DuckDB the way the whole project does: UTC, no extension is ever fetched."""
+    settings = {"autoinstall_known_extensions": False, "autoload_known_extensions": False, **config}
+    connection = duckdb.connect(database, config=settings)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def sql_type(kind: str) -> str:
+    return _TYPES.get(kind) or kind.upper()
+
+
+def quoted(text: str) -> str:
+    """A SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def scan_sql(contract: Contract, locations: Sequence[str]) -> str:
+    """SELECT over Parquet files, columns found by field id, as the contract types them."""
+    if not locations:
+        columns = ", ".join(f"CAST(NULL AS {sql_type(c.type)}) AS {c.name}" for c in contract.columns)
+        return f"SELECT {columns}, CAST(NULL AS VARCHAR) AS _location WHERE false"
+    ids = ", ".join(
+        f"{c.id}: {{name: '{c.name}', type: '{sql_type(c.type)}', default_value: NULL}}" for c in contract.columns
+    )
+    paths = ", ".join(quoted(location) for location in locations)
+    columns = ", ".join(contract.column_names)
+    source = f"read_parquet([{paths}], schema = MAP {{{ids}}}, filename = '_location')"
+    return f"SELECT {columns}, _location FROM {source}"  # noqa: S608 - names are ours, paths are quoted
+
+
+class DuckDBSession:
+    """A connection of its own; see `engine.protocol.Session`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def scan(self, name: str, contract: Contract, locations: Sequence[str]) -> None:
+        self.view(name, scan_sql(contract, locations))
+
+    def view(self, name: str, sql: str) -> None:
+        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql}")
+
+    def table(self, name: str, sql: str) -> None:
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._connection.sql(sql).to_arrow_table().to_pylist()
+        return found
+
+    def write(
+        self, sql: str, contract: Contract, folder: Path, stem: str, split_by: tuple[str, ...] = ()
+    ) -> list[Path]:
+        def path_of(values: tuple[object, ...]) -> Path:
+            return folder / ("-".join([stem, *map(str, values)]) + ".parquet")
+
+        reader = self._connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS)
+        return write_split(reader, contract, path_of, split_by)
+
+    def row_hash(self, columns: Iterable[str]) -> str:
+        return f"hash({', '.join(columns)})"
+
+
+class DuckDBEngine:
+    """See `engine.protocol.Engine`.
+
+    Args:
+        workers: processes for landing and threads for the statements.
+        memory_mb: what DuckDB may hold before it spills to the scratch folder.
+    """
+
+    def __init__(self, workers: int, memory_mb: int) -> None:
+        self.workers = workers
+        self.memory_mb = memory_mb
+        self._pool: ProcessPoolExecutor | None = None
+
+    @contextmanager
+    def session(self, scratch: Path) -> Iterator[DuckDBSession]:
+        connection = connect(
+            threads=self.workers,
+            memory_limit=f"{self.memory_mb}MB",
+            temp_directory=str(scratch / "spill"),
+            preserve_insertion_order=False,
+        )
+        try:
+            yield DuckDBSession(connection)
+        finally:
+            connection.close()
+
+    def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        # A few files are landed sooner than a worker process starts.
+        if self.workers == 1 or len(tasks) == 1:
+            yield from map(function, tasks)
+            return
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"))
+        try:
+            yield from self._pool.map(function, tasks)
+        except BrokenProcessPool as err:
+            self._pool = None
+            raise TryAgain(
+                "A landing process was killed (out of memory?).", "Run again with a smaller run.workers."
+            ) from err
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None

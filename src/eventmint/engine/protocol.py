@@ -1,0 +1,50 @@
+"""What a stage may ask of an engine. Small on purpose: every verb must mean the same on each engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from eventmint.contracts import Contract
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Session(Protocol):
+    """One stage's work: named inputs, statements over them, files out. Its temporary tables end with it."""
+
+    def scan(self, name: str, contract: Contract, locations: Sequence[str]) -> None:
+        """Give Parquet files a name; columns are found by field id; no file means no row.
+
+        A further column `_location` tells which file a row is from.
+        """
+
+    def view(self, name: str, sql: str) -> None:
+        """Give a SELECT a name; it runs where it is used."""
+
+    def table(self, name: str, sql: str) -> None:
+        """Keep the result of a SELECT as a temporary table."""
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows of a SELECT that is known to be small."""
+
+    def write(
+        self, sql: str, contract: Contract, folder: Path, stem: str, split_by: tuple[str, ...] = ()
+    ) -> list[Path]:
+        """Write the rows of a SELECT as Parquet files named `<stem>[-<split values>].parquet`."""
+
+    def row_hash(self, columns: Iterable[str]) -> str:
+        """SQL for a 64-bit hash of the columns: finds candidates within one session, decides nothing."""
+
+
+class Engine(Protocol):
+    """Who computes."""
+
+    def session(self, scratch: Path) -> AbstractContextManager[Session]:
+        """Open a session that may spill to `scratch`."""
+
+    def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+        """Apply a function to each task on all cores and yield the results in the order of the tasks."""

@@ -1,0 +1,1 @@
+"""Gold: the five answers and their building blocks."""

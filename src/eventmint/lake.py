@@ -1,0 +1,434 @@
+"""The lake: the public Python API, and the only file that names concrete engines and catalogs.
+
+    import eventmint
+
+    lake = eventmint.open_lake("eventmint.toml")
+    report = lake.run()
+    table = lake.answer("hourly_revenue", start=date(2026, 1, 15))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import logging
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from eventmint import laws
+from eventmint.bronze.ledger import Ledger
+from eventmint.config import Settings, load_settings
+from eventmint.contracts import ANSWERS, Contract, contract
+from eventmint.engine.duckdb_engine import DuckDBEngine
+from eventmint.engine.parquet import arrow_schema, read_rows, write_table
+from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld
+from eventmint.laws import DayBook
+from eventmint.pipeline import Run, batches, count_books, load_ledger, take_in
+from eventmint.run_log import Progress, Silent
+from eventmint.serve import analytics_db, answers
+from eventmint.silver.hours import Books, HourBook, books_from_rows
+from eventmint.sources.discover import Listing, list_source
+from eventmint.tables.catalog import LakeCatalog
+from eventmint.tables.commit import Stamp, commit
+from eventmint.tables.plan import live_files, newest_files, row_count, seq_of
+from eventmint.values import Law, LedgerEntry, RunReport, Totals
+
+log = logging.getLogger(__name__)
+
+
+def open_lake(config: str | os.PathLike[str] | None = None, **overrides: Any) -> Lake:
+    """Return the lake that a configuration describes; nothing is created or read yet.
+
+    Args:
+        config: path of an `eventmint.toml`; None takes the one in the current folder, else the defaults.
+        overrides: settings by key with two underscores for the dot, such as `lake__root="lake"`.
+    Raises:
+        FixSettings: the file or an override is wrong.
+    """
+    flags = {name.replace("__", ".", 1): value for name, value in overrides.items()}
+    settings = load_settings(Path(config) if config else None, flags=flags, environment=os.environ)
+    return Lake(settings)
+
+
+class Lake:
+    """A folder of Iceberg tables with the pipeline that fills it and the answers it gives."""
+
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        self.settings = settings
+        self._progress = progress or Silent()
+        self._catalog = LakeCatalog(settings.lake_root.resolve())
+
+    # --- running ------------------------------------------------------------------------------------------
+
+    def run(self, source: str | os.PathLike[str] | None = None, *, now: datetime | None = None) -> RunReport:
+        """Take in what is new and bring the five answers up to date.
+
+        Args:
+            source: folder or file to take in; default: `source.path` of the configuration.
+            now: the run's time, UTC; events more than 24 hours later are quarantined.
+        Returns: the terms of the laws for this run and for the lake; `changed` is False when nothing was new.
+        Raises:
+            FixSettings: no such source. LockHeld: another run is at work. FixData, TryAgain: see the message.
+            LawBroken: the books do not balance; table, day and difference are named.
+        """
+        started = time.perf_counter()
+        moment = now or datetime.now(UTC)
+        settings = self.settings
+        root = Path(source) if source is not None else settings.source_path
+        if not root.exists():
+            raise FixSettings(f"{root}: no such source.", "Name a folder with *.jsonl.gz files.")
+        with self._locked(), self._open_run(moment) as run:
+            listing = list_source(
+                root,
+                settings.source.pattern,
+                is_known=run.ledger.knows,
+                settle_seconds=settings.source.settle_seconds,
+            )
+            seqs = self._seqs()
+            take_in(run, [])  # what an earlier run had left undone
+            for batch in batches(listing.files, settings.run.batch_mb << 20):
+                take_in(run, batch)
+            changed = self._seqs() != seqs
+            report = self._report(run, listing, moment, changed)
+            if not changed:
+                if not analytics_db.is_current(self._catalog, settings.database_path):
+                    analytics_db.publish(self._catalog, settings.database_path)
+                self._refuse_broken_past()
+                return dataclasses.replace(report, seconds=time.perf_counter() - started)
+            if report.laws_hold:
+                analytics_db.publish(self._catalog, settings.database_path)
+            report = dataclasses.replace(report, seconds=time.perf_counter() - started)
+            self._record(run, report)
+        broken = laws.first_broken(report.laws)
+        if broken:
+            raise _law_broken(broken)
+        return report
+
+    def verify(self) -> tuple[Law, ...]:
+        """Prove the laws again from the rows of every file, not from what runs have noted.
+
+        Returns: every law; look at `holds`.
+        """
+        with self._locked(), self._open_run(datetime.now(UTC)) as run:
+            hours = self._books()
+            days = sorted({day for day, _ in hours} | self._days_of("silver.events_cleaned"))
+            counted = count_books(run, days)
+            found = list(laws.laws_of_files(run.ledger.entries))
+            found += self._laws_of_lake(run.ledger, counted)
+            found += laws.laws_of_days(self._day_books(run, days, counted))
+            for hour in sorted(hours.keys() | counted.keys()):
+                noted, fresh = hours.get(hour, HourBook()), counted.get(hour, HourBook())
+                for term in ("valid", "events", "duplicates", "key_conflicts", "amount"):
+                    subject = f"silver.event_hours {hour[0]} {hour[1]:02d}:00"
+                    found.append(Law("books", subject, f"{term} noted = counted", getattr(noted, term), getattr(fresh, term)))
+            found += self._rows_of_files(run)
+        return tuple(found)
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def answer(self, name: str, *, start: date | None = None, end: date | None = None) -> pa.Table:
+        """Return one of the five answers.
+
+        Args:
+            name: conversion_funnel, hourly_revenue, top_products, category_performance or user_activity.
+            start, end: UTC days, half-open: `start` is in, `end` is not.
+        Returns: an Arrow table with the columns of the contract, in a total order.
+        Raises: FixSettings: no such answer. FixData: nothing has been published yet.
+        """
+        if name not in ANSWERS:
+            raise FixSettings(f"{name}: no such answer.", f"The answers are {', '.join(ANSWERS)}.")
+        return answers.answer(self._database(), name, start, end)
+
+    def sql(self, statement: str) -> pa.Table:
+        """Return the rows of one SELECT over `gold.*` (also by unqualified name), `silver.*` and `bronze.*`.
+
+        Raises: FixSettings: not exactly one SELECT, or one that fails.
+        """
+        return answers.select(self._database(), statement)
+
+    def ledger(self) -> Ledger:
+        """Return what became of every source file."""
+        self._require_lake()
+        return Ledger(_ledger_entries(self._catalog))
+
+    def last_run(self) -> dict[str, Any] | None:
+        """Return the record of the newest run as plain data; None before the first."""
+        self._require_lake()
+        shape = contract("ops.runs")
+        rows = read_rows(file.location for file in newest_files(self._catalog.load(shape), shape))
+        rows.sort(key=lambda row: str(row["run_id"]))
+        return json.loads(str(rows[-1]["report"])) if rows else None
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Return for each table its rows and the batch it includes."""
+        self._require_lake()
+        found = []
+        for name in ("bronze.events", "silver.events_cleaned", *(f"gold.{answer}" for answer in ANSWERS)):
+            table = self._catalog.load(contract(name))
+            found.append({"table": name, "rows": row_count(table), "batch": seq_of(table)})
+        return found
+
+    def totals(self) -> Totals:
+        """Return the terms of the laws for the whole lake."""
+        return _lake_totals(self.ledger(), self._books())
+
+    def quarantine(self, reason: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        """Return quarantined lines with file, line number, every reason and raw bytes.
+
+        Args:
+            reason: only lines that have this reason; None for all.
+            limit: at most so many lines, in order of file and line.
+        """
+        self._require_lake()
+        return answers.quarantined_lines(self._catalog, reason, limit)
+
+    def quarantine_by_reason(self) -> dict[str, int]:
+        """Return for each reason the number of lines that have it, most frequent first."""
+        self._require_lake()
+        return answers.quarantine_by_reason(self._catalog)
+
+    # --- inside -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _open_run(self, now: datetime) -> Iterator[Run]:
+        settings = self.settings
+        scratch = self._catalog.root / ".scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        engine = DuckDBEngine(settings.workers, settings.run.memory_mb)
+        run = Run(self._catalog, engine, scratch, settings.rules, settings.dedup_key, now, self._progress)
+        try:
+            self._catalog.create_missing()
+            load_ledger(run)
+            yield run
+        finally:
+            engine.close()
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        root = self._catalog.root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            handle = (root / ".lock").open("a")
+        except OSError as err:
+            raise FixData(f"{root}: the lake folder cannot be written: {err.strerror}.", "Grant access.") from err
+        with handle:
+            try:
+                # The kernel frees it when the process dies, however it dies.
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise LockHeld(f"{root}: another run is at work on this lake.", "Wait for it to end.") from None
+            yield
+
+    def _require_lake(self) -> None:
+        if not self._catalog.exists():
+            raise FixData(f"{self._catalog.root}: there is no lake here yet.", "Run `eventmint run SOURCE` first.")
+
+    def _database(self) -> Path:
+        path = self.settings.database_path
+        if not path.exists():
+            raise FixData(f"{path}: nothing has been published yet.", "Run `eventmint run SOURCE` first.")
+        return path
+
+    def _seqs(self) -> list[int]:
+        names = ("bronze.ingested_files", "silver.event_hours", *(f"gold.{answer}" for answer in ANSWERS))
+        return [seq_of(self._catalog.load(contract(name))) for name in names]
+
+    def _books(self) -> Books:
+        shape = contract("silver.event_hours")
+        files = live_files(self._catalog.load(shape), shape)
+        return books_from_rows(read_rows(file.location for file in files))
+
+    def _days_of(self, name: str) -> set[date]:
+        shape = contract(name)
+        return {file.day for file in live_files(self._catalog.load(shape), shape) if file.day}
+
+    def _report(self, run: Run, listing: Listing, started: datetime, changed: bool) -> RunReport:
+        by_status = Counter(entry.status for entry in run.entries)
+        hours = self._books()
+        lake = _lake_totals(run.ledger, hours)
+        days = sorted(run.days)
+        checked: list[Law] = []
+        if changed:
+            checked = [*laws.laws_of_files(run.entries), *self._laws_of_lake(run.ledger, hours)]
+            checked += laws.laws_of_days(self._day_books(run, days, hours))
+        landed = [entry for entry in run.entries if entry.status == "landed"]
+        before = _totals_before(run, self.last_run() if changed else None)
+        return RunReport(
+            run_id=f"{started:%Y%m%dT%H%M%S.%f}",
+            started_at=started,
+            files_landed=by_status["landed"],
+            files_same_content=by_status["same_content"],
+            files_set_aside=by_status["set_aside"],
+            files_replaced=run.replaced,
+            files_unsettled=len(listing.unsettled),
+            totals=Totals(
+                lines=sum(entry.lines for entry in landed),
+                blank=sum(entry.blank for entry in landed),
+                valid=sum(entry.valid for entry in landed),
+                quarantined=sum(entry.quarantined for entry in landed),
+                events=lake.events - before.events if changed else 0,
+                duplicates=lake.duplicates - before.duplicates if changed else 0,
+                key_conflicts=lake.key_conflicts - before.key_conflicts if changed else 0,
+            ),
+            lake=lake,
+            quarantined_by_reason=dict(sorted(run.reasons.items())),
+            set_aside={entry.path: entry.reason or "" for entry in run.entries if entry.status == "set_aside"},
+            skipped=dict(listing.skipped),
+            days=tuple(days),
+            laws=tuple(checked),
+            changed=changed,
+        )
+
+    def _laws_of_lake(self, ledger: Ledger, hours: Books) -> Iterator[Law]:
+        landed = [entry for entry in ledger.entries if entry.status == "landed"]
+        live = sum(ledger.landed(sha).valid for sha in ledger.live_contents())
+        bronze = row_count(self._catalog.load(contract("bronze.events")))
+        rows = sum(entry.valid + entry.quarantined for entry in landed)
+        yield from laws.laws_of_lake(rows, bronze, live, _lake_totals(ledger, hours))
+
+    def _day_books(self, run: Run, days: Iterable[date], hours: Books) -> Mapping[date, DayBook]:
+        """Each day as every table sees it: books of silver, Iceberg's row counts, sums over the answers."""
+        wanted = sorted(days)
+        if not wanted:
+            return {}
+        sums = {day: DayBook() for day in wanted}
+        for (day, _), book in hours.items():
+            if day in sums:
+                old = sums[day]
+                sums[day] = dataclasses.replace(
+                    old,
+                    valid=old.valid + book.valid,
+                    events=old.events + book.events,
+                    duplicates=old.duplicates + book.duplicates,
+                    key_conflicts=old.key_conflicts + book.key_conflicts,
+                    amount=old.amount + book.amount,
+                )
+        silver = contract("silver.events_cleaned")
+        for file in live_files(self._catalog.load(silver), silver, days=set(wanted)):
+            if file.day:
+                old = sums[file.day]
+                sums[file.day] = dataclasses.replace(old, silver_rows=old.silver_rows + file.rows)
+        terms = {
+            "category_events": ("category_performance", "events"),
+            "category_revenue": ("category_performance", "revenue"),
+            "activity_events": ("user_activity", "events"),
+            "funnel_revenue": ("conversion_funnel", "revenue"),
+            "hourly_revenue": ("hourly_revenue", "total_revenue"),
+        }
+        with run.engine.session(run.scratch) as session:
+            for term, (answer, column) in terms.items():
+                shape = contract(f"gold.{answer}")
+                files = live_files(self._catalog.load(shape), shape, days=set(wanted))
+                session.scan("answer", shape, [file.location for file in files])
+                for row in session.rows(f"SELECT event_date, SUM({column}) AS total FROM answer GROUP BY event_date"):
+                    if row["event_date"] in sums:
+                        total = row["total"] if term.endswith("revenue") else int(row["total"])
+                        sums[row["event_date"]] = dataclasses.replace(sums[row["event_date"]], **{term: total})
+        return sums
+
+    def _rows_of_files(self, run: Run) -> Iterator[Law]:
+        """Rows that can be read against rows that Iceberg has on its books, per table."""
+        with run.engine.session(run.scratch) as session:
+            for name in ("bronze.events", "silver.events_cleaned", *(f"gold.{answer}" for answer in ANSWERS)):
+                shape = contract(name)
+                files = live_files(self._catalog.load(shape), shape)
+                missing = [file.location for file in files if not Path(file.location).exists()]
+                if missing:
+                    raise LawBroken(f"{name}: the file {missing[0]} is missing.", "Restore it from a backup.")
+                session.scan("one_table", shape, [file.location for file in files])
+                (count,) = session.rows("SELECT COUNT(*) AS n FROM one_table")
+                yield Law("rows", name, "rows noted = rows read", sum(file.rows for file in files), int(count["n"]))
+
+    def _record(self, run: Run, report: RunReport) -> None:
+        shape = contract("ops.runs")
+        table = self._catalog.load(shape)
+        seq = run.ledger.seq
+        row = {
+            "run_id": report.run_id,
+            "started_at": report.started_at,
+            "seconds": report.seconds,
+            "seq": seq,
+            "laws_hold": report.laws_hold,
+            "report": json.dumps(report_to_dict(report)),
+        }
+        rows = pa.Table.from_pylist([row], schema=arrow_schema(shape))
+        path = write_table(rows, shape, run.scratch / f"{report.run_id}.parquet")
+        commit(table, shape, Stamp(seq, report.run_id), add=[path])
+
+    def _refuse_broken_past(self) -> None:
+        last = self.last_run()
+        if last and not last["laws_hold"]:
+            broken = next(law for law in last["laws"] if not law["holds"])
+            raise LawBroken(
+                f"Run {last['run_id']} broke a law: {broken['text']}.", "See `eventmint verify`; nothing is new."
+            )
+
+
+def report_to_dict(report: RunReport) -> dict[str, Any]:
+    """Return a report as plain data for JSON: decimals and dates as text, laws with their verdict."""
+    body = dataclasses.asdict(report)
+    body["started_at"] = report.started_at.isoformat()
+    body["days"] = [day.isoformat() for day in report.days]
+    body["laws_hold"] = report.laws_hold
+    body["laws"] = [law_to_dict(law) for law in report.laws]
+    return body
+
+
+def law_to_dict(law: Law) -> dict[str, Any]:
+    def plain(value: int | Decimal) -> int | str:
+        return value if isinstance(value, int) else str(value)
+
+    return {
+        "name": law.name,
+        "subject": law.subject,
+        "terms": law.terms,
+        "left": plain(law.left),
+        "right": plain(law.right),
+        "holds": law.holds,
+        "text": str(law),
+    }
+
+
+def _ledger_entries(catalog: LakeCatalog) -> list[LedgerEntry]:
+    shape = contract("bronze.ingested_files")
+    files = live_files(catalog.load(shape), shape)
+    return [LedgerEntry(**row) for row in read_rows(file.location for file in files)]
+
+
+def _lake_totals(ledger: Ledger, hours: Books) -> Totals:
+    landed = [entry for entry in ledger.entries if entry.status == "landed"]
+    return Totals(
+        lines=sum(entry.lines for entry in landed),
+        blank=sum(entry.blank for entry in landed),
+        valid=sum(book.valid for book in hours.values()),
+        quarantined=sum(entry.quarantined for entry in landed),
+        events=sum(book.events for book in hours.values()),
+        duplicates=sum(book.duplicates for book in hours.values()),
+        key_conflicts=sum(book.key_conflicts for book in hours.values()),
+    )
+
+
+def _totals_before(run: Run, last: Mapping[str, Any] | None) -> Totals:
+    return Totals(**last["lake"]) if last else Totals()
+
+
+def _law_broken(law: Law) -> LawBroken:
+    return LawBroken(
+        f"{law.subject}: {law.terms} does not hold: {law.left} against {law.right} (difference {law.left - law.right}).",
+        "Nothing was published; see `eventmint verify`.",
+    )
+
+

@@ -1,0 +1,1 @@
+"""Ops: the records of the runs."""

@@ -1,0 +1,404 @@
+"""The pipeline: land, refine, aggregate. Read it top to bottom like the picture.
+
+Each stage brings its tables up to the stage before, by the batch number that every table carries. A stage that
+was cut off is simply behind, and the next run brings it up to date: there is no other recovery.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from pyiceberg.table import Table as IcebergTable
+
+from eventmint.bronze.land import FOOTER_KEY, Landed, Landing, entry_from_json, land
+from eventmint.bronze.ledger import Ledger, batch_id, entries_from_rows, entries_to_table
+from eventmint.contracts import ANSWERS, Contract, contract
+from eventmint.engine.parquet import footer, read_rows, write_table
+from eventmint.engine.protocol import Engine, Session
+from eventmint.gold import aggregate as gold
+from eventmint.run_log import Progress
+from eventmint.silver import hours as books_of
+from eventmint.silver.refine import Intake, Refined, refine
+from eventmint.sources.gunzip import UnreadableFile, VerifiedGzip, sha256_of
+from eventmint.tables.catalog import LakeCatalog
+from eventmint.tables.commit import Conflict, Stamp, commit
+from eventmint.tables.plan import (
+    BATCH,
+    Changes,
+    LiveFile,
+    changes_since,
+    live_files,
+    seq_of,
+    value_bounds,
+)
+from eventmint.values import EventRules, LedgerEntry, SourceFile
+
+LEDGER_FILES_BEFORE_FOLDING = 32
+BLOCKS = ("gold.product_hours", "gold.daily_users", "gold.daily_sessions")
+_REPLANS = 3
+_REFINE_ROWS = 6_000_000
+
+
+@dataclass
+class Run:
+    """One run's tools and what it has found out so far."""
+
+    catalog: LakeCatalog
+    engine: Engine
+    scratch: Path
+    rules: EventRules
+    dedup_key: tuple[str, ...] | None
+    now: datetime
+    progress: Progress
+    ledger: Ledger = field(default_factory=Ledger)
+    entries: list[LedgerEntry] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    replaced: int = 0
+    days: set[date] = field(default_factory=set)
+
+    def open(self, table: str) -> tuple[IcebergTable, Contract]:
+        return self.catalog.load(contract(table)), contract(table)
+
+
+def take_in(run: Run, files: Sequence[SourceFile]) -> None:
+    """Take one batch of files through all stages; no file: only bring every table up to date."""
+    for stage in STAGES:
+        _replan_on_conflict(lambda stage=stage: stage(run, files))
+
+
+def batches(files: Sequence[SourceFile], batch_bytes: int, batch_files: int = 1000) -> Iterator[list[SourceFile]]:
+    """Cut a backlog into batches that fit into memory whatever its length."""
+    batch: list[SourceFile] = []
+    size = 0
+    for file in files:
+        if batch and (size + file.size_bytes > batch_bytes or len(batch) >= batch_files):
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += file.size_bytes
+    if batch:
+        yield batch
+
+
+def load_ledger(run: Run) -> None:
+    """Read the ledger and complete it from bronze where a crash had come between the two."""
+    table, shape = run.open("bronze.ingested_files")
+    bronze, events = run.open("bronze.events")
+    run.ledger = Ledger(entries_from_rows(read_rows(f.location for f in live_files(table, shape))))
+    if seq_of(bronze) <= seq_of(table):
+        return
+    missing = changes_since(bronze, events, seq_of(table)) or Changes(tuple(live_files(bronze, events)))
+    notes = [text for file in missing.added if (text := footer(file.location, FOOTER_KEY))]
+    _write_ledger(run, table, shape, [entry_from_json(note) for note in notes], seq_of(bronze), bronze.properties[BATCH])
+
+
+# land ---------------------------------------------------------------------------------------------------------
+
+
+def land_files(run: Run, files: Sequence[SourceFile]) -> None:
+    """Bronze: every line of the new files, one commit for the batch; then the ledger."""
+    files = [file for file in files if not run.ledger.knows(file.path, file.version)]
+    if not files:
+        return
+    bronze, events = run.open("bronze.events")
+    table, shape = run.open("bronze.ingested_files")
+    stamp = Stamp(seq_of(bronze) + 1, batch_id(files))
+    run.progress.start("bronze", len(files), sum(file.size_bytes for file in files))
+    outcomes = [*_land_all(run, files, stamp)]
+    commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])
+    entries = [landed.entry for landed in outcomes]
+    run.replaced += sum(run.ledger.latest(entry.path) is not None for entry in entries)
+    _write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)
+    run.entries += entries
+    for landed in outcomes:
+        run.reasons.update(landed.reasons)
+    run.progress.finish("bronze", f"{sum(e.lines for e in entries):,} lines")
+
+
+def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[Landed]:
+    landings: list[Landing] = []
+    latest_us = int((run.now + timedelta(hours=24)).timestamp()) * 1_000_000
+    for file in files:
+        entry = _new_entry(file, stamp)
+        copy = entry.sha256 and (
+            run.ledger.has_content(entry.sha256) or any(task.entry.sha256 == entry.sha256 for task in landings)
+        )
+        if entry.status == "set_aside" or copy:
+            run.progress.advance(1, file.size_bytes, 0)
+            yield Landed(dataclasses.replace(entry, status="same_content") if copy else entry)
+        else:
+            landings.append(Landing(entry, file.location, run.scratch, run.rules, latest_us))
+    for landing, landed in zip(landings, run.engine.map(land_one, landings), strict=True):
+        run.progress.advance(1, landing.entry.size_bytes, landed.entry.lines)
+        yield landed
+
+
+def _new_entry(file: SourceFile, stamp: Stamp) -> LedgerEntry:
+    entry = LedgerEntry(
+        path=file.path,
+        version=file.version,
+        size_bytes=file.size_bytes,
+        sha256=None,
+        received_at=file.received_at,
+        status="landing",
+        batch=stamp.batch,
+        seq=stamp.seq,
+    )
+    try:
+        return dataclasses.replace(entry, sha256=sha256_of(Path(file.location)))
+    except UnreadableFile as err:
+        return dataclasses.replace(entry, status="set_aside", reason=err.reason)
+
+
+def land_one(landing: Landing) -> Landed:
+    """Land one file; runs on any core, in any process."""
+    gzip = VerifiedGzip(Path(landing.location))
+    try:
+        landed = land(landing, gzip)
+        if gzip.sha256 != landing.entry.sha256:
+            raise UnreadableFile("changed_while_reading")
+        return landed
+    except UnreadableFile as err:
+        return Landed(dataclasses.replace(landing.entry, status="set_aside", reason=err.reason))
+
+
+def _write_ledger(
+    run: Run, table: IcebergTable, shape: Contract, entries: Sequence[LedgerEntry], seq: int, batch: str
+) -> None:
+    for entry in entries:
+        run.ledger.add(entry)
+    held = live_files(table, shape)
+    # Many small files would make every start slower: fold them into one now and then.
+    fold = len(held) >= LEDGER_FILES_BEFORE_FOLDING
+    rows = entries_to_table(run.ledger.entries if fold else entries)
+    add = [write_table(rows, shape, run.scratch / f"{seq:08d}-{batch[:12]}.parquet")] if rows.num_rows else []
+    commit(table, shape, Stamp(seq, batch), add=add, remove=held if fold else [])
+
+
+# refine -------------------------------------------------------------------------------------------------------
+
+
+def refine_events(run: Run, _files: Sequence[SourceFile]) -> None:
+    """Silver: the events that the new lines bring; a step at a time, so that any backlog fits into memory."""
+    while seq_of(run.open("silver.events_cleaned")[0]) < run.ledger.seq:
+        _replan_on_conflict(lambda: _refine_step(run))
+    _keep_books(run)
+
+
+def _refine_step(run: Run) -> None:
+    silver, shape = run.open("silver.events_cleaned")
+    target = _next_seq(run.ledger, seq_of(silver))
+    stamp = _stamp(run, target)
+    before, after = run.ledger.live_contents(seq_of(silver)), run.ledger.live_contents(target)
+    came, gone = after - before, before - after
+    intake = _intake(run, silver, shape, came, gone, after - came)
+    if not intake.fresh and not intake.gone:
+        commit(silver, shape, stamp)
+        _commit_books(run, {}, seq_of(silver), stamp)
+        return
+    run.progress.start("silver", 0, 0)
+    with run.engine.session(run.scratch) as session:
+        refined = refine(session, intake, run.dedup_key, run.scratch, _stem(stamp))
+    held = {file.location: file for file in live_files(silver, shape)} if refined.remove else {}
+    previous = seq_of(silver)
+    commit(silver, shape, stamp, add=refined.add, remove=[held[location] for location in refined.remove])
+    _commit_books(run, refined.books, previous, stamp)
+    run.progress.finish("silver", _describe(refined))
+
+
+def _describe(refined: Refined) -> str:
+    events = sum(book.events for book in refined.books.values())
+    duplicates = sum(book.duplicates for book in refined.books.values())
+    return f"{events:,} events, {duplicates:,} duplicates"
+
+
+def _next_seq(ledger: Ledger, seq: int) -> int:
+    """The last batch of the next step: as many as fit, at least one."""
+    rows = 0
+    target = seq
+    for entry in ledger.entries:
+        if entry.seq <= seq:
+            continue
+        rows += entry.valid
+        if rows > _REFINE_ROWS and target > seq and entry.seq > target:
+            break
+        target = entry.seq
+    return target
+
+
+def _intake(
+    run: Run,
+    silver: IcebergTable,
+    shape: Contract,
+    came: frozenset[str],
+    gone: frozenset[str],
+    stayed: frozenset[str],
+) -> Intake:
+    bronze, events = run.open("bronze.events")
+    ledger = run.ledger
+    spans = [e for sha in came | gone if (e := ledger.landed(sha)).first_event_time]
+    if not spans:
+        return Intake([], [])
+    firsts, lasts = [e.first_event_time for e in spans], [e.last_event_time for e in spans]
+    span = (min(t for t in firsts if t), max(t for t in lasts if t))
+    timed = span if run.dedup_key is None or "event_time" in run.dedup_key else None
+    held = [file.location for file in live_files(silver, shape, between=timed)]
+    fresh, fresh_contents = _files_of(bronze, events, came, ledger, seq_of(silver))
+    if not gone:
+        return Intake(fresh, held, fresh_contents)
+    around = [file.location for file in live_files(bronze, events, between=timed)]
+    return Intake(fresh, held, fresh_contents, around, gone, around, stayed)
+
+
+def _files_of(
+    bronze: IcebergTable, events: Contract, contents: frozenset[str], ledger: Ledger, since: int
+) -> tuple[list[str], frozenset[str] | None]:
+    """The bronze files with these contents, and the contents again where the files hold others too."""
+    wanted = {sha for sha in contents if ledger.landed(sha).valid}
+    if all(ledger.landed(sha).seq > since for sha in wanted):
+        changes = changes_since(bronze, events, since)
+        if changes is not None:
+            own = [file.location for file in changes.added if Path(file.location).stem in wanted]
+            if len(own) == len(wanted):
+                return own, None
+    return [file.location for file in live_files(bronze, events)] if wanted else [], contents
+
+
+def _commit_books(run: Run, change: books_of.Books, previous: int, stamp: Stamp) -> None:
+    table, shape = run.open("silver.event_hours")
+    if seq_of(table) != previous:
+        return  # a crash came between silver and its books: _keep_books counts the days again
+    held = live_files(table, shape)
+    books = books_of.merge(books_of.books_from_rows(read_rows(f.location for f in held)), change)
+    _replace_books(run, table, shape, held, books, stamp)
+
+
+def _replace_books(
+    run: Run, table: IcebergTable, shape: Contract, held: Sequence[LiveFile], books: books_of.Books, stamp: Stamp
+) -> None:
+    rows = books_of.books_to_table(books)
+    path = run.scratch / f"{_stem(stamp)}.parquet"
+    commit(table, shape, stamp, add=[write_table(rows, shape, path)] if books else [], remove=held)
+
+
+def _keep_books(run: Run) -> None:
+    """Count the hours again whose books a crash had left behind."""
+    silver, events = run.open("silver.events_cleaned")
+    table, shape = run.open("silver.event_hours")
+    if seq_of(table) == seq_of(silver):
+        return
+    changes = changes_since(silver, events, seq_of(table))
+    held = live_files(table, shape)
+    books = books_of.books_from_rows(read_rows(f.location for f in held))
+    days = changes.days if changes else {file.day for file in live_files(silver, events) if file.day}
+    counted = count_books(run, sorted(days | (set() if changes else {day for day, _ in books})))
+    kept = {hour: book for hour, book in books.items() if changes and hour[0] not in days}
+    _replace_books(run, table, shape, held, {**kept, **counted}, _stamp(run, seq_of(silver)))
+
+
+def count_books(run: Run, days: Sequence[date]) -> books_of.Books:
+    """Return the books of some days as they follow from the rows of bronze and silver, counted afresh."""
+    silver, events = run.open("silver.events_cleaned")
+    bronze, lines = run.open("bronze.events")
+    live = run.ledger.live_contents(seq_of(silver))
+    counted: books_of.Books = {}
+    with run.engine.session(run.scratch) as session:
+        for day in days:
+            session.scan("silver_files", events, [f.location for f in live_files(silver, events, days=[day])])
+            session.scan("bronze_files", lines, [f.location for f in live_files(bronze, lines, between=_day_span(day))])
+            counted |= books_of.recount_day(session, "bronze_files", "silver_files", day, live, run.dedup_key)
+    return counted
+
+
+def _day_span(day: date) -> tuple[datetime, datetime]:
+    start = datetime.fromisoformat(f"{day.isoformat()}T00:00:00+00:00")
+    return start, start + timedelta(days=1) - timedelta(microseconds=1)
+
+
+# aggregate ----------------------------------------------------------------------------------------------------
+
+
+def aggregate_answers(run: Run, _files: Sequence[SourceFile]) -> None:
+    """Gold: building blocks first, then the five answers of the days they touch."""
+    silver, events = run.open("silver.events_cleaned")
+    behind = [
+        name
+        for name in (*BLOCKS, *(f"gold.{answer}" for answer in ANSWERS))
+        if seq_of(run.catalog.load(contract(name))) < seq_of(silver)
+    ]
+    if not behind:
+        return
+    run.progress.start("gold", 0, 0)
+    with run.engine.session(run.scratch) as session:
+        for name in behind:
+            _replan_on_conflict(lambda name=name: _aggregate_table(run, session, name))
+    run.progress.finish("gold", f"{len(run.days)} days" if len(run.days) != 1 else "1 day")
+
+
+def _aggregate_table(run: Run, session: Session, name: str) -> None:
+    table, shape = run.open(name)
+    silver, events = run.open("silver.events_cleaned")
+    stamp = _stamp(run, seq_of(silver))
+    changes = changes_since(silver, events, seq_of(table))
+    rebuild = changes is None
+    if changes is None:
+        changes = Changes(tuple(live_files(silver, events)))
+    days = sorted(changes.days | ({f.day for f in live_files(table, shape) if f.day} if rebuild else set()))
+    run.days.update(days)
+    if not days:
+        commit(table, shape, stamp)
+        return
+    held = live_files(table, shape, days=days)
+    folder, stem = run.scratch, _stem(stamp)
+    if name == "gold.product_hours":
+        came, went = ([file.location for file in files] for files in (changes.added, changes.removed))
+        hours = gold.open_changes(session, came, went)
+        touched = [] if rebuild else [file for file in held if _touches(file, shape, hours)]
+        made = gold.merge_product_hours(session, [f.location for f in touched], hours, folder, stem)
+        made = dataclasses.replace(made, remove=[f.location for f in (held if rebuild else touched)])
+    elif name in BLOCKS:
+        locations = [file.location for file in held]
+        if rebuild or changes.removed:
+            of_days = [file.location for file in live_files(silver, events, days=days)]
+            made = gold.rebuild_set(session, name, locations, of_days, folder, stem)
+        else:
+            gold.open_changes(session, [file.location for file in changes.added], [])
+            made = gold.extend_set(session, name, locations, folder, stem)
+    else:
+        blocks = {block: [f.location for f in live_files(*run.open(block), days=days)] for block in BLOCKS}
+        made = gold.answer_days(session, name, blocks, [f.location for f in held], folder, stem)
+    removed = set(made.remove)
+    commit(table, shape, stamp, add=made.add, remove=[file for file in held if file.location in removed])
+
+
+def _touches(file: LiveFile, shape: Contract, hours: Sequence[tuple[date, int]]) -> bool:
+    low, high = value_bounds(file, shape, "event_hour")
+    return any(day == file.day and low <= hour <= high for day, hour in hours)
+
+
+STAGES: tuple[Callable[[Run, Sequence[SourceFile]], None], ...] = (land_files, refine_events, aggregate_answers)
+
+
+def _stamp(run: Run, seq: int) -> Stamp:
+    """The stamp of a table brought up to batch `seq`."""
+    batch = next((entry.batch for entry in reversed(run.ledger.entries) if entry.seq <= seq), "")
+    return Stamp(seq, batch)
+
+
+def _stem(stamp: Stamp) -> str:
+    return f"{stamp.seq:08d}-{stamp.batch[:12]}"
+
+
+def _replan_on_conflict(step: Callable[[], None]) -> None:
+    """Run a step that plans and commits; plan again from scratch where another writer came first."""
+    for attempt in range(1, _REPLANS + 1):
+        try:
+            return step()
+        except Conflict:
+            if attempt == _REPLANS:
+                raise

@@ -1,0 +1,1 @@
+"""Serve: what people and programs read."""

@@ -1,0 +1,151 @@
+"""analytics.duckdb: what analysts open. Gold as tables, bronze and silver as views, comments from the contracts.
+
+Built beside the old one and swapped in by an atomic rename, so that a reader sees the old state or the new
+one. Only what changed is written: the days of gold that were replaced, the names of files that came and went.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from eventmint.contracts import ANSWERS, Contract, all_contracts, contract
+from eventmint.engine.duckdb_engine import connect, quoted, scan_sql, sql_type
+from eventmint.tables.catalog import LakeCatalog
+from eventmint.tables.plan import Changes, changes_since, live_files, seq_of
+
+# Readable by every DuckDB since 1.0, and by the tools that ship an old one.
+STORAGE_VERSION = "v1.0.0"
+_TABLES = tuple(f"gold.{answer}" for answer in ANSWERS)
+
+
+def is_current(catalog: LakeCatalog, database: Path) -> bool:
+    """Whether the database shows the lake as it is."""
+    if not database.exists():
+        return False
+    try:
+        with _opened(database, read_only=True) as connection:
+            shown = _published(connection)
+    except duckdb.Error:
+        return False
+    return all(shown.get(c.table) == seq_of(catalog.load(c)) for c in _shown_contracts())
+
+
+def publish(catalog: LakeCatalog, database: Path) -> None:
+    """Bring the database up to the lake; readers of the old file keep it until they reopen."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    fresh = database.with_name(database.name + ".new")
+    fresh.unlink(missing_ok=True)
+    if database.exists():
+        shutil.copyfile(database, fresh)
+    try:
+        _bring_up(catalog, fresh)
+    except duckdb.Error:
+        # Not ours, or damaged: it is a copy of what the lake holds, so make it anew.
+        fresh.unlink(missing_ok=True)
+        _bring_up(catalog, fresh)
+    with fresh.open("rb") as handle:
+        os.fsync(handle.fileno())
+    fresh.replace(database)
+
+
+def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
+    with _opened(fresh) as connection:
+        _create(connection)
+        published = _published(connection)
+        connection.execute("BEGIN")
+        for shape in _shown_contracts():
+            table = catalog.load(shape)
+            changes = changes_since(table, shape, published.get(shape.table, 0)) if shape.table in published else None
+            complete = changes is None
+            if changes is None:
+                changes = Changes(tuple(live_files(table, shape)))
+            if shape.table in _TABLES:
+                days = None if complete else changes.days
+                locations = [] if days == frozenset() else [f.location for f in live_files(table, shape, days=days)]
+                _replace_days(connection, shape, locations, None if days is None else sorted(map(str, days)))
+            else:
+                _update_view(connection, shape, changes, complete)
+            connection.execute(
+                "INSERT OR REPLACE INTO ops.published VALUES (?, ?)", [shape.table, seq_of(table)]
+            )
+        connection.execute("COMMIT")
+        connection.execute("CHECKPOINT")
+
+
+def _create(connection: duckdb.DuckDBPyConnection) -> None:
+    for schema in ("bronze", "silver", "gold", "ops"):
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    connection.execute("CREATE TABLE IF NOT EXISTS ops.published (table_name VARCHAR PRIMARY KEY, seq BIGINT)")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS ops.files (table_name VARCHAR, location VARCHAR, PRIMARY KEY (table_name, location))"
+    )
+    for name in _TABLES:
+        shape = contract(name)
+        columns = ", ".join(f'"{c.name}" {sql_type(c.type)}' for c in shape.columns)
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
+        _comment(connection, "TABLE", shape)
+
+
+def _replace_days(
+    connection: duckdb.DuckDBPyConnection, shape: Contract, locations: list[str], days: list[str] | None
+) -> None:
+    if days is None:
+        connection.execute(f"DELETE FROM {shape.table}")  # noqa: S608 - a contract's name
+    else:
+        connection.execute(
+            f"DELETE FROM {shape.table} WHERE event_date IN (SELECT CAST(UNNEST(?) AS DATE))",  # noqa: S608
+            [days],
+        )
+    columns = ", ".join(f'"{name}"' for name in shape.column_names)
+    connection.execute(f"INSERT INTO {shape.table} SELECT {columns} FROM ({scan_sql(shape, locations)})")  # noqa: S608
+
+
+def _update_view(connection: duckdb.DuckDBPyConnection, shape: Contract, changes: Changes, complete: bool) -> None:
+    if complete:
+        connection.execute("DELETE FROM ops.files WHERE table_name = ?", [shape.table])
+    for file in changes.removed:
+        connection.execute("DELETE FROM ops.files WHERE table_name = ? AND location = ?", [shape.table, file.location])
+    if changes.added:
+        connection.executemany(
+            "INSERT OR REPLACE INTO ops.files VALUES (?, ?)", [(shape.table, f.location) for f in changes.added]
+        )
+    rows = connection.execute(
+        "SELECT location FROM ops.files WHERE table_name = ? ORDER BY location", [shape.table]
+    ).fetchall()
+    columns = ", ".join(f'"{name}"' for name in shape.column_names)
+    source = scan_sql(shape, [location for (location,) in rows])
+    connection.execute(f"CREATE OR REPLACE VIEW {shape.table} AS SELECT {columns} FROM ({source})")  # noqa: S608
+    _comment(connection, "VIEW", shape)
+
+
+def _comment(connection: duckdb.DuckDBPyConnection, kind: str, shape: Contract) -> None:
+    connection.execute(f"COMMENT ON {kind} {shape.table} IS {quoted(f'{shape.grain}. {shape.doc}')}")
+    for column in shape.columns:
+        text = f"{column.doc} ({column.unit})" if column.unit else column.doc
+        connection.execute(f'COMMENT ON COLUMN {shape.table}."{column.name}" IS {quoted(text)}')
+
+
+def _shown_contracts() -> tuple[Contract, ...]:
+    return tuple(shape for shape in all_contracts() if shape.schema != "ops")
+
+
+def _published(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    return dict(connection.execute("SELECT table_name, seq FROM ops.published").fetchall())
+
+
+@contextmanager
+def _opened(database: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = connect()
+    mode = "READ_ONLY" if read_only else f"STORAGE_VERSION '{STORAGE_VERSION}'"
+    try:
+        connection.execute(f"ATTACH {quoted(str(database))} AS analytics ({mode})")
+        connection.execute("USE analytics")
+        yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,130 @@
+"""Answers: what the CLI, the API and the pages read. Read-only, one SELECT at a time, no file but ours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from eventmint.contracts import contract
+from eventmint.engine.duckdb_engine import connect, quoted, scan_sql
+from eventmint.errors import FixData, FixSettings
+from eventmint.tables.catalog import LakeCatalog
+from eventmint.tables.plan import live_files, may_hold_values
+
+_ORDER = {
+    "conversion_funnel": "event_date, product_id",
+    "hourly_revenue": "event_date, event_hour",
+    "top_products": "event_date, rank",
+    "category_performance": "event_date, category",
+    "user_activity": "event_date",
+}
+
+
+def answer(database: Path, name: str, start: date | None, end: date | None) -> pa.Table:
+    """Return the rows of one answer for a half-open range of UTC days, in a total order."""
+    columns = ", ".join(f'"{column}"' for column in contract(f"gold.{name}").column_names)
+    with _read_only(database) as connection:
+        return connection.execute(
+            f"SELECT {columns} FROM gold.{name} "  # noqa: S608 - names of contracts; the days are bound
+            "WHERE event_date >= COALESCE(?, DATE '0001-01-01') AND event_date < COALESCE(?, DATE '9999-12-31') "
+            f"ORDER BY {_ORDER[name]}",
+            [start, end],
+        ).to_arrow_table()
+
+
+def select(database: Path, statement: str) -> pa.Table:
+    """Return the rows of exactly one SELECT.
+
+    The statement sees the published tables and nothing else: no file, no network, no setting. Views over
+    bronze and silver may read the lake's own files and no other.
+    """
+    with _read_only(database) as connection:
+        _require_one_select(connection, statement)
+        allowed = connection.execute("SELECT location FROM ops.files").fetchall() if _may_read(statement) else []
+        connection.execute("SET allowed_paths = ?", [[location for (location,) in allowed]])
+        for setting in (
+            "SET enable_external_access = false",
+            "SET max_temp_directory_size = '0KB'",
+            "SET lock_configuration = true",
+        ):
+            connection.execute(setting)
+        try:
+            return connection.execute(statement).to_arrow_table()
+        except duckdb.Error as err:
+            raise FixSettings(f"The query failed: {_first_line(err)}", "Tables: gold.*, silver.*, bronze.*.") from err
+
+
+def split_statements(text: str) -> list[str]:
+    """Return the statements of a SQL text. Raises: FixSettings: it can't be parsed."""
+    with connect() as connection:
+        try:
+            return [statement.query.strip() for statement in connection.extract_statements(text)]
+        except duckdb.Error as err:
+            raise FixSettings(f"The SQL cannot be read: {_first_line(err)}") from err
+
+
+def quarantined_lines(catalog: LakeCatalog, reason: str | None, limit: int) -> list[dict[str, Any]]:
+    """Return quarantined lines of bronze in order of file and line."""
+    condition = "problem IS NOT NULL"
+    if reason:
+        condition += f" AND list_contains(string_split(problem, ', '), {quoted(reason)})"
+    with connect() as connection:
+        found: list[dict[str, Any]] = connection.sql(
+            "SELECT source_file, line_number, problem, raw, extra "
+            f"FROM ({_quarantine_sql(catalog)}) WHERE {condition} "  # noqa: S608 - our names, the reason is quoted
+            f"ORDER BY source_file, line_number LIMIT {int(limit)}"
+        ).to_arrow_table().to_pylist()
+        return found
+
+
+def quarantine_by_reason(catalog: LakeCatalog) -> dict[str, int]:
+    with connect() as connection:
+        rows = connection.sql(
+            f"SELECT problem, COUNT(*) AS n FROM ({_quarantine_sql(catalog)}) "  # noqa: S608 - our names
+            "WHERE problem IS NOT NULL GROUP BY problem"
+        ).fetchall()
+    counted: Counter[str] = Counter()
+    for problem, n in rows:
+        counted.update(dict.fromkeys(problem.split(", "), n))
+    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _quarantine_sql(catalog: LakeCatalog) -> str:
+    shape = contract("bronze.events")
+    files = live_files(catalog.load(shape), shape)
+    return scan_sql(shape, [file.location for file in files if may_hold_values(file, shape, "problem")])
+
+
+def _read_only(database: Path) -> duckdb.DuckDBPyConnection:
+    connection = connect()
+    try:
+        connection.execute(f"ATTACH {quoted(str(database))} AS analytics (READ_ONLY)")
+    except duckdb.Error as err:
+        connection.close()
+        raise FixData(f"{database}: cannot be opened: {_first_line(err)}", "Run `eventmint run` to rebuild it.") from err
+    connection.execute("USE analytics")
+    connection.execute("SET search_path = 'analytics.gold,analytics.main'")
+    return connection
+
+
+def _require_one_select(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+    try:
+        statements = connection.extract_statements(statement)
+    except duckdb.Error as err:
+        raise FixSettings(f"The SQL cannot be read: {_first_line(err)}") from err
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise FixSettings("A query is exactly one SELECT.", "Put several into a file and use `-f FILE`.")
+
+
+def _may_read(statement: str) -> bool:
+    text = statement.lower()
+    return any(schema in text for schema in ("bronze", "silver", "product_hours", "daily_"))
+
+
+def _first_line(err: duckdb.Error) -> str:
+    return str(err).strip().splitlines()[0]

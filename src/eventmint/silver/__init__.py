@@ -1,0 +1,1 @@
+"""Silver: every true event once."""

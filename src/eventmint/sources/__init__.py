@@ -1,0 +1,1 @@
+"""Sources: what arrives, found and read; nothing is judged here."""

@@ -1,0 +1,149 @@
+"""Discover: which files lie in the source, which are finished, and when they came in.
+
+Lists and looks at names only; nothing is opened. What was taken before is the ledger's business.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from eventmint.errors import FixData, FixSettings
+from eventmint.values import SourceFile
+
+_FOLDER_TIME = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)(?:/hour=(\d\d)(?:/minute=(\d\d))?)?(?=/|$)")
+_NAME_TIME = re.compile(r"events-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)\.")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the source holds.
+
+    Attributes:
+        files: finished files, by received_at, then path.
+        unsettled: paths still being written; a later run takes them.
+        skipped: path and reason of what has a fitting name but is no file to read.
+    """
+
+    files: tuple[SourceFile, ...]
+    unsettled: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+def list_source(
+    root: Path,
+    pattern: str,
+    *,
+    is_known: Callable[[str, str], bool] = lambda path, version: False,
+    settle_seconds: float = 0.0,
+) -> Listing:
+    """Return the files below a folder that are not known yet.
+
+    Args:
+        root: a folder, or one file.
+        pattern: glob over the path below `root`; `**` spans folders.
+        is_known: tells whether this path and version were dealt with before.
+        settle_seconds: a file is finished when it has not changed for this long; we wait once.
+    Raises:
+        FixSettings: there is no such folder.
+        FixData: a folder cannot be listed: half a listing is never acted on.
+    """
+    if not root.exists():
+        raise FixSettings(f"{root}: no such source folder.", "Name a folder that holds *.jsonl.gz files.")
+    found, skipped = [], []
+    for path in _candidates(root, pattern):
+        try:
+            status = path.stat() if not path.is_symlink() else None
+        except FileNotFoundError:
+            continue
+        if status is None:
+            skipped.append((_name(path), "symlink"))
+        elif not stat.S_ISREG(status.st_mode):
+            skipped.append((_name(path), "not_a_file"))
+        elif not is_known(_name(path), _version(status)):
+            found.append((path, status))
+    settled, unsettled = _settle(found, settle_seconds)
+    files = sorted((_source_file(path, status) for path, status in settled), key=lambda f: (f.received_at, f.path))
+    return Listing(tuple(files), tuple(unsettled), tuple(skipped))
+
+
+def _candidates(root: Path, pattern: str) -> Iterator[Path]:
+    if root.is_file():
+        yield root.resolve()
+        return
+    wanted = _glob(pattern)
+
+    def fail(err: OSError) -> None:
+        raise FixData(f"{err.filename}: cannot be listed: {err.strerror}.", "Grant access, then run again.") from err
+
+    base = root.resolve()
+    for folder, subfolders, names in os.walk(base, onerror=fail, followlinks=False):
+        subfolders.sort()
+        for name in (*names, *subfolders):
+            path = Path(folder, name)
+            if wanted.fullmatch(path.relative_to(base).as_posix()):
+                yield path
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    translated = ""
+    for part in re.split(r"(\*\*/|\*\*|\*|\?)", pattern):
+        translated += {"**/": r"(?:[^/]+/)*", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}.get(part, re.escape(part))
+    return re.compile(translated, re.DOTALL)
+
+
+def _settle(
+    found: list[tuple[Path, os.stat_result]], settle_seconds: float
+) -> tuple[list[tuple[Path, os.stat_result]], list[str]]:
+    now = time.time()
+    young = [item for item in found if abs(now - item[1].st_mtime) < settle_seconds]
+    settled = [item for item in found if item not in young] if young else found
+    unsettled = []
+    if young:
+        time.sleep(settle_seconds)
+        for path, before in young:
+            try:
+                after = path.stat()
+            except FileNotFoundError:
+                continue
+            if _version(before) == _version(after):
+                settled.append((path, after))
+            else:
+                unsettled.append(_name(path))
+    return settled, unsettled
+
+
+def _source_file(path: Path, status: os.stat_result) -> SourceFile:
+    return SourceFile(
+        path=_name(path),
+        location=str(path),
+        version=_version(status),
+        size_bytes=status.st_size,
+        received_at=_received_at(path.as_posix(), status.st_mtime),
+    )
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _name(path: Path) -> str:
+    # A name that is not UTF-8 stays readable and unique, and can be stored.
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _received_at(path: str, modified: float) -> datetime:
+    for match in (_NAME_TIME.search(path.rsplit("/", 1)[-1]), _FOLDER_TIME.search(path)):
+        if match:
+            try:
+                year, month, day, *clock = (int(part) for part in match.groups() if part)
+                return datetime(year, month, day, *clock, tzinfo=UTC)
+            except ValueError:
+                continue
+    return datetime.fromtimestamp(modified, UTC)

@@ -1,0 +1,1 @@
+"""Tables: Iceberg, the only room that knows PyIceberg."""

@@ -1,0 +1,145 @@
+"""Commits: Parquet files become rows of a table, all at once or not at all.
+
+The protocol: one handle is loaded, the plan is made from it, the commit is made on it. If anybody committed
+in between, the commit fails (`Conflict`) and the caller plans again from scratch. Each commit carries the
+number and the hash of its batch, in the snapshot's summary and in the table's properties, so that after an
+unknown outcome we look instead of guessing. No file is ever deleted here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from pyiceberg.exceptions import CommitFailedException, ValidationException
+from pyiceberg.io.pyarrow import (
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+)
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.table import Table as IcebergTable
+
+from eventmint.contracts import Contract
+from eventmint.errors import Bug, TryAgain
+from eventmint.tables.plan import BATCH, EPOCH, KIND, SEQ, LiveFile, local_path, seq_of
+
+
+class Conflict(TryAgain):
+    """Another writer committed to the table after we had planned; nothing of ours is in it."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a commit says of itself.
+
+    Attributes:
+        seq: number of the last batch that the table includes after this commit.
+        batch: hash of that batch's file versions.
+        kind: `batch`, `restate` or `compaction`.
+        notes: further entries of the snapshot's summary.
+    """
+
+    seq: int
+    batch: str
+    kind: str = "batch"
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def commit(
+    table: IcebergTable,
+    contract: Contract,
+    stamp: Stamp,
+    *,
+    add: Sequence[Path] = (),
+    remove: Sequence[LiveFile] = (),
+) -> None:
+    """Add and remove files in one atomic step and move the table's stamp.
+
+    Args:
+        table: the handle from which the plan was made; never refresh it in between.
+        add: Parquet files in a scratch folder; they are moved to their final place under the table.
+        remove: files that the plan found.
+    Raises:
+        Conflict: another commit came first; nothing happened; plan again.
+        TryAgain: the outcome is unknown and the commit is not to be seen.
+    """
+    data_files = [_adopt(table, contract, path) for path in add]
+    transaction = table.transaction()
+    transaction.set_properties({SEQ: str(stamp.seq), BATCH: stamp.batch})
+    if data_files or remove:
+        summary = {SEQ: str(stamp.seq), BATCH: stamp.batch, KIND: stamp.kind, **stamp.notes}
+        update = transaction.update_snapshot(snapshot_properties=summary)
+        with update.overwrite() if remove else update.fast_append() as producer:
+            for data_file in data_files:
+                producer.append_data_file(data_file)
+            for live in remove:
+                producer.delete_data_file(live.data_file)
+    try:
+        transaction.commit_transaction()
+    except (CommitFailedException, ValidationException) as err:
+        raise Conflict(f"{contract.table}: another writer committed first.", "Run again.") from err
+    except Exception as err:
+        # The reply may have been lost after the catalog had taken the commit: look, never guess.
+        fresh = table.catalog.load_table(table.name())
+        if seq_of(fresh) != stamp.seq or fresh.properties.get(BATCH) != stamp.batch:
+            raise TryAgain(f"{contract.table}: the commit failed: {err}.", "Run again.") from err
+
+
+def data_folder(table: IcebergTable) -> Path:
+    return Path(local_path(table.location())) / "data"
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Make renames durable: an entry of a folder is only safe once the folder is synced."""
+    for folder in set(folders):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _adopt(table: IcebergTable, contract: Contract, scratch: Path) -> DataFile:
+    """Move a finished file to its final place and describe it for Iceberg.
+
+    The name is a function of the content's inputs (see the stages), so that a repeat after a crash
+    overwrites its own leftover and never a file that a table knows.
+    """
+    metadata = pq.read_metadata(scratch)
+    schema = table.schema()
+    statistics = data_file_statistics_from_parquet_metadata(
+        parquet_metadata=metadata,
+        stats_columns=compute_statistics_plan(schema, table.properties),
+        parquet_column_mapping=parquet_path_to_id_mapping(schema),
+    )
+    for column in contract.columns:
+        if column.required and statistics.null_value_counts.get(column.id, 0):
+            raise Bug(f"{contract.table}.{column.name}: {statistics.null_value_counts[column.id]} rows are NULL.")
+    partition = statistics.partition(table.spec(), schema)
+    folder = data_folder(table)
+    if contract.partition:
+        value = partition[0]
+        day = value if isinstance(value, date) else EPOCH.date() + timedelta(days=value)
+        folder = folder / f"{table.spec().fields[0].name}={day.isoformat()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / scratch.name
+    size = scratch.stat().st_size
+    scratch.replace(target)
+    sync_folders([folder])
+    return DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=f"file://{target}",
+        file_format=FileFormat.PARQUET,
+        partition=partition,
+        file_size_in_bytes=size,
+        sort_order_id=None,
+        spec_id=table.metadata.default_spec_id,
+        equality_ids=None,
+        key_metadata=None,
+        **statistics.to_serialized_dict(),
+    )

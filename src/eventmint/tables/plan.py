@@ -1,0 +1,201 @@
+"""Plans: which files a table consists of, pruned by day and time, and what changed since a batch.
+
+Reads metadata only; no row is touched here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from pyiceberg.conversions import from_bytes
+from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, In, LessThanOrEqual
+from pyiceberg.manifest import DataFile, ManifestEntryStatus
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.types import IntegerType
+
+from eventmint.contracts import Contract
+from eventmint.errors import FixData
+
+SEQ, BATCH, KIND = "eventmint.seq", "eventmint.batch", "eventmint.kind"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class LiveFile:
+    """One Parquet file of a table.
+
+    Attributes:
+        location: where it lies (a local path, or an `s3://` address).
+        rows: records in it, as its footer says.
+        day: UTC day of its partition; None in a table without partitions.
+        data_file: Iceberg's own entry, needed to remove the file.
+    """
+
+    location: str
+    rows: int
+    day: date | None
+    data_file: DataFile = field(compare=False, hash=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The files that came and went after a batch; a file that did both is in neither list."""
+
+    added: tuple[LiveFile, ...] = ()
+    removed: tuple[LiveFile, ...] = ()
+
+    @property
+    def days(self) -> frozenset[date]:
+        return frozenset(file.day for file in (*self.added, *self.removed) if file.day is not None)
+
+
+def seq_of(table: IcebergTable) -> int:
+    """Number of the last batch that the table includes; 0 for none."""
+    return int(table.properties.get(SEQ, "0"))
+
+
+def row_count(table: IcebergTable) -> int:
+    """Rows of the table by its newest snapshot's summary."""
+    snapshot = table.current_snapshot()
+    if snapshot is None or snapshot.summary is None:
+        return 0
+    return int(snapshot.summary.additional_properties.get("total-records", "0"))
+
+
+def live_files(
+    table: IcebergTable,
+    contract: Contract,
+    *,
+    days: Collection[date] | None = None,
+    between: tuple[datetime, datetime] | None = None,
+) -> list[LiveFile]:
+    """Return the table's files, oldest commit last.
+
+    Args:
+        days: only files of these UTC days (tables partitioned by day).
+        between: only files that may hold an `event_time` in this closed range of instants.
+    """
+    scan = table.scan()
+    for condition in _conditions(contract, days, between):
+        scan = scan.filter(condition)
+    found = []
+    for task in scan.plan_files():
+        if task.delete_files:
+            raise FixData(
+                f"{contract.table}: rows were deleted by another program (merge-on-read delete files).",
+                "Rewrite the table's data files with that program (OPTIMIZE), then run again.",
+            )
+        file = _live(task.file, contract)
+        if days is None or file.day in days:
+            found.append(file)
+    return found
+
+
+def changes_since(table: IcebergTable, contract: Contract, seq: int) -> Changes | None:
+    """Return what came and went after batch `seq`.
+
+    Returns: None when that can't be told any more (the snapshots have expired): rebuild from all files.
+    """
+    added: dict[str, LiveFile] = {}
+    removed: dict[str, LiveFile] = {}
+    newest_first = []
+    snapshot = table.current_snapshot()
+    while snapshot is not None and _snapshot_seq(snapshot) > seq:
+        newest_first.append(snapshot)
+        if snapshot.parent_snapshot_id is None:
+            break
+        parent = table.snapshot_by_id(snapshot.parent_snapshot_id)
+        if parent is None:
+            return None
+        snapshot = parent
+    for snapshot in reversed(newest_first):
+        if _summary(snapshot).get(KIND) == "compaction":
+            return None
+        for status, file in _entries(table, contract, snapshot):
+            if status == ManifestEntryStatus.ADDED:
+                added[file.location] = file
+            elif added.pop(file.location, None) is None:
+                removed[file.location] = file
+    return Changes(tuple(added.values()), tuple(removed.values()))
+
+
+def newest_files(table: IcebergTable, contract: Contract) -> list[LiveFile]:
+    """Return the files that the newest commit added."""
+    snapshot = table.current_snapshot()
+    if snapshot is None:
+        return []
+    entries = _entries(table, contract, snapshot)
+    return [file for status, file in entries if status == ManifestEntryStatus.ADDED]
+
+
+def local_path(location: str) -> str:
+    return location.removeprefix("file://")
+
+
+def _summary(snapshot: Snapshot) -> dict[str, str]:
+    return dict(snapshot.summary.additional_properties) if snapshot.summary else {}
+
+
+def _snapshot_seq(snapshot: Snapshot) -> int:
+    # A commit by another program carries no number: it belongs to no batch and must not end the walk.
+    return int(_summary(snapshot).get(SEQ, "9" * 18))
+
+
+def _entries(
+    table: IcebergTable, contract: Contract, snapshot: Snapshot
+) -> Iterator[tuple[ManifestEntryStatus, LiveFile]]:
+    for manifest in snapshot.manifests(table.io):
+        if manifest.added_snapshot_id != snapshot.snapshot_id:
+            continue
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False):
+            if entry.snapshot_id == snapshot.snapshot_id and entry.status != ManifestEntryStatus.EXISTING:
+                yield entry.status, _live(entry.data_file, contract)
+
+
+def _live(data_file: DataFile, contract: Contract) -> LiveFile:
+    day = None
+    if contract.partition:
+        value = data_file.partition[0]
+        day = value if isinstance(value, date) else EPOCH.date() + timedelta(days=value)
+    return LiveFile(local_path(data_file.file_path), data_file.record_count, day, data_file)
+
+
+def _conditions(
+    contract: Contract, days: Collection[date] | None, between: tuple[datetime, datetime] | None
+) -> Iterator[BooleanExpression]:
+    if days:
+        yield _day_condition(contract, days)
+    if between:
+        yield And(
+            GreaterThanOrEqual("event_time", between[0].isoformat()),
+            LessThanOrEqual("event_time", between[1].isoformat()),
+        )
+
+
+def _day_condition(contract: Contract, days: Collection[date]) -> BooleanExpression:
+    if contract.partition.startswith("day("):
+        column = contract.partition.removeprefix("day(").rstrip(")")
+        return And(
+            GreaterThanOrEqual(column, f"{min(days).isoformat()}T00:00:00+00:00"),
+            LessThanOrEqual(column, f"{max(days).isoformat()}T23:59:59.999999+00:00"),
+        )
+    return In(contract.partition or contract.bounds[0], {day.isoformat() for day in days})
+
+
+def may_hold_values(file: LiveFile, contract: Contract, column: str) -> bool:
+    """Whether a column of the file may have a value that is not NULL, by its statistics."""
+    field_id = next(c.id for c in contract.columns if c.name == column)
+    return file.data_file.null_value_counts.get(field_id, 0) < file.rows
+
+
+def value_bounds(file: LiveFile, contract: Contract, column: str) -> tuple[int, int]:
+    """Smallest and largest value of an integer column, from the file's statistics."""
+    field_id = next(c.id for c in contract.columns if c.name == column)
+    low, high = (
+        from_bytes(IntegerType(), bounds[field_id])
+        for bounds in (file.data_file.lower_bounds, file.data_file.upper_bounds)
+    )
+    return low, high

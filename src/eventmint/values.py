@@ -1,0 +1,184 @@
+"""The values that stages hand to each other: frozen, typed, free of behaviour that needs an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+
+# The contract's fields, in the order in which a line is judged and an event is compared.
+EVENT_FIELDS = (
+    "timestamp",
+    "user_id",
+    "session_id",
+    "event_type",
+    "product_id",
+    "category",
+    "quantity",
+    "price",
+    "search_query",
+)
+# The same fields as columns of bronze and silver.
+EVENT_COLUMNS = ("event_time", *EVENT_FIELDS[1:])
+# Two events that agree in these but differ elsewhere are honest twins: kept, and counted as key conflicts.
+NATURAL_KEY = ("event_time", "user_id", "session_id", "event_type", "product_id")
+EVENT_TYPES = ("page_view", "add_to_cart", "remove_from_cart", "purchase", "search")
+CART_EVENTS = frozenset({"add_to_cart", "remove_from_cart", "purchase"})
+ALWAYS_REQUIRED = frozenset({"timestamp", "user_id", "session_id", "event_type"})
+
+
+@dataclass(frozen=True)
+class EventRules:
+    """The part of the event contract that a shop may set.
+
+    Attributes:
+        event_types: the names an event may have; anything else is `event_type_unknown`.
+        optional: fields of `user_id`, `session_id` that may be missing.
+        max_line_bytes: a longer line is quarantined as `line_too_long` without being parsed.
+    """
+
+    event_types: tuple[str, ...] = EVENT_TYPES
+    optional: frozenset[str] = frozenset()
+    max_line_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file as the listing showed it.
+
+    Attributes:
+        path: relative to the source's root, with forward slashes: the file's name in the ledger.
+        location: where to open it.
+        version: changes when the file does (size and modification time; an ETag on S3).
+        size_bytes: compressed size.
+        received_at: UTC, from the path's own time, else the file's.
+    """
+
+    path: str
+    location: str
+    version: str
+    size_bytes: int
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """What became of one version of one source file: a row of bronze.ingested_files.
+
+    `status` is `landed`, `same_content` (the bytes were landed before, under this or another path) or
+    `set_aside` (unreadable; `reason` says why; tried again when the file changes).
+    """
+
+    path: str
+    version: str
+    size_bytes: int
+    sha256: str | None
+    received_at: datetime
+    status: str
+    reason: str | None = None
+    lines: int = 0
+    blank: int = 0
+    valid: int = 0
+    quarantined: int = 0
+    first_event_time: datetime | None = None
+    last_event_time: datetime | None = None
+    unknown_fields: str | None = None
+    batch: str = ""
+    seq: int = 0
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """One source file turned into one Parquet file that no table knows yet.
+
+    `parquet` is None where nothing is to be added: no line, or a file set aside.
+    """
+
+    entry: LedgerEntry
+    parquet: str | None
+
+
+@dataclass(frozen=True)
+class Law:
+    """One equation of the books.
+
+    Attributes:
+        name: which law (`lines`, `rows`, `events`, `answers`, `money`).
+        subject: the table and the day or file it speaks of.
+        terms: the two sides in words, for example `lines = blank + valid + quarantined`.
+        left, right: the two sides in numbers; the law holds when they are equal.
+    """
+
+    name: str
+    subject: str
+    terms: str
+    left: int | Decimal
+    right: int | Decimal
+
+    @property
+    def holds(self) -> bool:
+        return self.left == self.right
+
+    def __str__(self) -> str:
+        verdict = "holds" if self.holds else f"broken by {self.left - self.right}"
+        return f"{self.subject}: {self.terms}: {self.left} = {self.right} {verdict}"
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The terms of the laws over a set of files: lines = blank + valid + quarantined,
+    valid = events + duplicates."""
+
+    lines: int = 0
+    blank: int = 0
+    valid: int = 0
+    quarantined: int = 0
+    events: int = 0
+    duplicates: int = 0
+    key_conflicts: int = 0
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What one run did.
+
+    Attributes:
+        run_id: time-ordered name of the run, as in `ops.runs`.
+        started_at, seconds: UTC instant and wall time.
+        files_landed, files_same_content, files_set_aside, files_replaced: new file versions by outcome.
+        files_unsettled: files still being written, left for the next run.
+        totals: the terms of the laws for what this run took in.
+        lake: the same terms for the whole lake after the run.
+        quarantined_by_reason: lines of this run that have each reason.
+        set_aside: path and reason of each file that could not be read.
+        skipped: path and reason of what looked like a file to read and is none (symlink, folder, pipe).
+        days: UTC days of events whose answers changed.
+        laws: every equation that was checked.
+        changed: False for an empty run, which writes nothing.
+    """
+
+    run_id: str
+    started_at: datetime
+    seconds: float = 0.0
+    files_landed: int = 0
+    files_same_content: int = 0
+    files_set_aside: int = 0
+    files_replaced: int = 0
+    files_unsettled: int = 0
+    totals: Totals = field(default_factory=Totals)
+    lake: Totals = field(default_factory=Totals)
+    quarantined_by_reason: dict[str, int] = field(default_factory=dict)
+    set_aside: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    days: tuple[date, ...] = ()
+    laws: tuple[Law, ...] = ()
+    changed: bool = False
+
+    @property
+    def laws_hold(self) -> bool:
+        return all(law.holds for law in self.laws)
+
+    @property
+    def quarantine_rate(self) -> float:
+        judged = self.totals.valid + self.totals.quarantined
+        return self.totals.quarantined / judged if judged else 0.0
