@@ -136,6 +136,24 @@ def _long_integer(text: str) -> int:
     return -total if text.startswith("-") else total
 
 
+def bracket_depth(text: str) -> int:
+    """Return how deep brackets outside strings nest, whether the text is JSON or not."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for char in text:
+        if in_string:
+            in_string = escaped or char != '"'
+            escaped = char == "\\" and not escaped
+        elif char == '"':
+            in_string = True
+        elif char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]}":
+            depth -= 1
+    return deepest
+
+
 def json_depth(text: str) -> int | None:
     """Return how deep a JSON text nests (0 for a scalar), or None if RFC 8259 does not call it JSON.
 
@@ -254,11 +272,10 @@ def _read_object(line: bytes, max_line_bytes: int) -> dict[str, object]:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
         raise _LineFaultError("not_utf8") from None
-    depth = json_depth(text)
-    if depth is None:
-        raise _LineFaultError("json_invalid")
-    if depth > MAX_DEPTH:
+    if bracket_depth(text) > MAX_DEPTH:
         raise _LineFaultError("nesting_too_deep")
+    if json_depth(text) is None:
+        raise _LineFaultError("json_invalid")
     if not text.lstrip(" \t\r").startswith("{"):
         raise _LineFaultError("not_an_object")
     record = parse_json(text)

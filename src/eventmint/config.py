@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -97,6 +98,21 @@ class Settings:
 
 
 SECTIONS = ("source", "contract", "lake", "run", "quality")
+MEANINGS = {
+    "source.path": "folder with the events, or one file; relative to this file",
+    "source.pattern": "which files below it; ** spans folders",
+    "source.settle_seconds": "a file is finished when it has not changed for so long",
+    "contract.event_types": "names an event may have",
+    "contract.optional": "fields that may be missing; of user_id and session_id",
+    "contract.max_line_bytes": "a longer line is quarantined unread",
+    "lake.root": "folder of the tables: bronze, silver, gold",
+    "lake.database": "what analysts open; brought up to date after each run",
+    "run.workers": "processes; 0 is one per core",
+    "run.memory_mb": "what a statement may hold in memory before it spills to disk",
+    "run.batch_mb": "compressed size of the files that are taken in together",
+    "quality.max_quarantine": "share of lines; a run that sets more aside ends with exit code 3",
+    "quality.dedup": "which columns make two lines one event: \"content\" for all, or a list",
+}
 
 
 def load_settings(
@@ -162,6 +178,19 @@ def known_keys() -> dict[str, type]:
     """Every dotted key with its type."""
     types = get_type_hints(Settings)
     return {f"{s}.{k}": t for s in SECTIONS for k, t in get_type_hints(types[s]).items()}
+
+
+def default_toml() -> str:
+    """Return a configuration file that says every key, what it means and its default."""
+    lines = ["# eventmint.toml: every key may be left out; these are the defaults."]
+    defaults = Settings()
+    for section in SECTIONS:
+        lines += ["", f"[{section}]"]
+        for item in dataclasses.fields(getattr(defaults, section)):
+            value = getattr(getattr(defaults, section), item.name)
+            entry = f"{item.name} = {json.dumps('content' if value == ('content',) else value)}"
+            lines.append(f"{entry:<33} # {MEANINGS[f'{section}.{item.name}']}")
+    return "\n".join(lines) + "\n"
 
 
 def _require_known(dotted: str, where: str) -> None:

@@ -120,6 +120,7 @@ class Lake:
 
         Returns: every law; look at `holds`.
         """
+        self._require_lake()
         with self._locked(), self._open_run(datetime.now(UTC)) as run:
             hours = self._books()
             days = sorted({day for day, _ in hours} | self._days_of("silver.events_cleaned"))
@@ -150,12 +151,13 @@ class Lake:
             raise FixSettings(f"{name}: no such answer.", f"The answers are {', '.join(ANSWERS)}.")
         return answers.answer(self._database(), name, start, end)
 
-    def sql(self, statement: str) -> pa.Table:
+    def sql(self, statement: str, *, limit: int | None = None) -> pa.Table:
         """Return the rows of one SELECT over `gold.*` (also by unqualified name), `silver.*` and `bronze.*`.
 
+        Args: limit: at most so many rows; None for all.
         Raises: FixSettings: not exactly one SELECT, or one that fails.
         """
-        return answers.select(self._database(), statement)
+        return answers.select(self._database(), statement, limit)
 
     def ledger(self) -> Ledger:
         """Return what became of every source file."""

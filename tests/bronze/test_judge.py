@@ -111,7 +111,7 @@ EXAMPLES: dict[str, tuple[bytes, str | None]] = {
     "a control character in a string": (line_of(GOOD, user_id='"a\tb"'), "json_invalid"),
     "a form feed": (b"\x0c", "json_invalid"),
     "a no-break space": ("\u00a0".encode(), "json_invalid"),
-    "deep and not closed": (b"[" * 33, "json_invalid"),
+    "deep and not closed": (b"[" * 33, "nesting_too_deep"),
     "a duplicate key and trailing data": (b'{"a":1,"a":1}x', "json_invalid"),
     "32 levels": (line_of(GOOD, x=DEEP_32), None),
     "33 levels": (line_of(GOOD, x=DEEP_33), "nesting_too_deep"),

@@ -76,17 +76,14 @@ def land(landing: Landing, chunks: Iterable[bytes]) -> Landed:
     target = landing.scratch / f"{landing.entry.sha256}.parquet"
     output = TableFile(target, contract("bronze.events"))
     reasons: Counter[str] = Counter()
-    lines = 0
     first: datetime | None = None
     last: datetime | None = None
     try:
         for block in blocks_of_lines(chunks, landing.rules.max_line_bytes):
             if isinstance(block, TooLongLine):
-                rows = parser.too_long(block.start, block.size, block.sha256, lines + 1)
-                lines += 1
+                rows = parser.too_long(block.start, block.size, block.sha256, parser.line_count + 1)
             else:
-                rows = parser.parse(block, lines + 1)
-                lines += block.count(_NEWLINE) + 1
+                rows = parser.parse(block, parser.line_count + 1)
             bounds = pc.min_max(rows["event_time"]).as_py()
             first = min(filter(None, (first, bounds["min"])), default=None)
             last = max(filter(None, (last, bounds["max"])), default=None)
@@ -95,7 +92,7 @@ def land(landing: Landing, chunks: Iterable[bytes]) -> Landed:
         entry = dataclasses.replace(
             landing.entry,
             status="landed",
-            lines=lines,
+            lines=parser.line_count,
             blank=parser.blank_count,
             valid=parser.valid_count,
             quarantined=parser.quarantined_count,
@@ -196,8 +193,11 @@ def _with_origin(rows: pa.Table, entry: LedgerEntry) -> pa.Table:
         "source_sha256": pa.scalar(entry.sha256, pa.string()),
         "received_at": pa.scalar(entry.received_at, pa.timestamp("us", tz="UTC")),
     }
+    nothing = pa.nulls(rows.num_rows, pa.int32()).fill_null(0)
     for name, value in constants.items():
-        rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
+        # One entry for all rows: a dictionary spares the writer from hashing a long path per row.
+        column = pa.DictionaryArray.from_arrays(nothing, pa.array([value.as_py()], value.type))
+        rows = rows.append_column(name, column)
     return rows
 
 

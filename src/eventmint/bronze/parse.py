@@ -86,11 +86,13 @@ class BlockParser:
     """Turns blocks of lines into rows of bronze.
 
     Attributes:
-        blank_count, valid_count, quarantined_count: lines seen so far by verdict.
+        line_count: lines seen so far, counted from the bytes.
+        blank_count, valid_count, quarantined_count: the same by verdict, counted one by one.
         unknown_fields: names of fields the contract does not know, with the lines that carry them.
     """
 
     def __init__(self, rules: EventRules, latest_us: int) -> None:
+        self.line_count = 0
         self.blank_count = 0
         self.valid_count = 0
         self.quarantined_count = 0
@@ -114,6 +116,7 @@ class BlockParser:
             first_line_number: number of the block's first line in its file, counted from 1.
         """
         lines = pc.split_pattern(pa.scalar(block, pa.binary()), "\n").values
+        self.line_count += len(lines)
         if not self._shapes:
             step = max(1, len(lines) // _SAMPLE_LINES)
             self._learn(lines[i].as_py() for i in range(0, len(lines), step))
@@ -122,9 +125,9 @@ class BlockParser:
         doubtful = self._doubtful(events["event_time"])
         if pc.any(doubtful).as_py():
             # Well formed, but not a date (30 February), before 1970 or too far ahead: let the judge say which.
-            unsure = pc.indices_nonzero(vouched).filter(doubtful.combine_chunks())
-            vouched = pc.and_(vouched, pc.invert(pc.is_in(_positions(lines), unsure.cast(pa.int64()))))
-            events = events.filter(pc.invert(doubtful))
+            certain = pc.invert(doubtful)
+            vouched = pc.replace_with_mask(vouched, vouched, certain.combine_chunks())
+            events = events.filter(certain)
         self.valid_count += events.num_rows
         judged = self._judge(lines, pc.indices_nonzero(pc.invert(vouched)).to_pylist(), first_line_number)
         padded = pa.table([*events.columns, *_nulls(events.num_rows)], schema=_COLUMNS)
@@ -132,6 +135,7 @@ class BlockParser:
 
     def too_long(self, start: bytes, size: int, sha256: str, line_number: int) -> pa.Table:
         """Return the row of a line that was too long to be held: its first bytes, size and SHA-256."""
+        self.line_count += 1
         self.quarantined_count += 1
         return _rows([_too_long_row(start, size, sha256, line_number)])
 
@@ -264,10 +268,6 @@ def _nullable(grammar: str, nullable: bool = True) -> str:
 def _as_text(lines: pa.BinaryArray) -> pa.StringArray:
     """The same bytes seen as text, unchecked: what matters is checked by the pattern and by validate()."""
     return pa.StringArray.from_buffers(len(lines), lines.buffers()[1], lines.buffers()[2], None, 0, lines.offset)
-
-
-def _positions(lines: pa.BinaryArray) -> pa.Int64Array:
-    return pa.array(range(len(lines)), pa.int64())
 
 
 def _is_utf8(line: bytes) -> bool:

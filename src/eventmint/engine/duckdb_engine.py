@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from eventmint.contracts import Contract
-from eventmint.engine.parquet import ROW_GROUP_ROWS, write_split
+from eventmint.engine.parquet import ROW_GROUP_ROWS, SplitFiles
 from eventmint.engine.protocol import Result, Task
 from eventmint.errors import TryAgain
 
@@ -82,14 +84,51 @@ class DuckDBSession:
     def write(
         self, sql: str, contract: Contract, folder: Path, stem: str, split_by: tuple[str, ...] = ()
     ) -> list[Path]:
-        def path_of(values: tuple[object, ...]) -> Path:
-            return folder / ("-".join([stem, *map(str, values)]) + ".parquet")
+        with self.output(contract, folder, stem, split_by) as output:
+            output.add(sql)
+            return output.close()
 
-        reader = self._connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS)
-        return write_split(reader, contract, path_of, split_by)
+    @contextmanager
+    def output(
+        self, contract: Contract, folder: Path, stem: str, split_by: tuple[str, ...] = ()
+    ) -> Iterator[DuckDBOutput]:
+        files = SplitFiles(contract, folder, stem, split_by)
+        try:
+            yield DuckDBOutput(self._connection, files)
+        finally:
+            files.discard()
 
     def row_hash(self, columns: Iterable[str]) -> str:
         return f"hash({', '.join(columns)})"
+
+    def hour_number(self, column: str) -> str:
+        return f"epoch_us({column}) // 3600000000"
+
+
+class DuckDBOutput:
+    """See `engine.protocol.Output`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, files: SplitFiles) -> None:
+        self._connection = connection
+        self._files = files
+
+    def add(self, sql: str, aside: str = "") -> None:
+        reader = self._connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS)
+        # A cursor of its own: the first one is still reading. Its table can spill, rows held here could not.
+        with self._connection.cursor() as cursor:
+            if aside:
+                cursor.register("kept", reader.schema.empty_table())
+                cursor.execute(f"CREATE OR REPLACE TABLE {aside} AS SELECT * FROM kept")
+            for batch in reader:
+                rows = pa.Table.from_batches([batch])
+                if aside:
+                    cursor.register("kept", rows.filter(rows[aside]))
+                    cursor.execute(f"INSERT INTO {aside} SELECT * FROM kept")  # noqa: S608 - a stage's name
+                    rows = rows.filter(pc.invert(rows[aside]))
+                self._files.write(rows)
+
+    def close(self) -> list[Path]:
+        return self._files.close()
 
 
 class DuckDBEngine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -53,20 +53,14 @@ class TableFile:
         self.rows = 0
         self._schema = arrow_schema(contract)
         self._partial = path.with_name(path.name + ".partial")
-        self._writer = pq.ParquetWriter(
-            self._partial,
-            self._schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=[name for name in self._schema.names if name not in _NO_DICTIONARY],
-        )
+        self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
 
     def write(self, rows: pa.Table) -> None:
         if rows.num_rows == 0:
             return
-        self._waiting.append(rows.select(self._schema.names).cast(self._schema))
+        self._waiting.append(_as_declared(rows, self._schema))
         self._waiting_rows += rows.num_rows
         self.rows += rows.num_rows
         if self._waiting_rows >= ROW_GROUP_ROWS:
@@ -75,63 +69,99 @@ class TableFile:
     def close(self, footer: dict[str, str] | None = None) -> Path:
         """Finish the file: it is complete and on disk when this returns."""
         self._flush()
+        writer = self._writer or self._open(self._schema)
         if footer:
-            self._writer.add_key_value_metadata(footer)
-        self._writer.close()
+            writer.add_key_value_metadata(footer)
+        writer.close()
         with self._partial.open("rb") as handle:
             os.fsync(handle.fileno())
         self._partial.replace(self.path)
         return self.path
 
     def discard(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         self._partial.unlink(missing_ok=True)
+
+    def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
+        return pq.ParquetWriter(
+            self._partial,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[name for name in schema.names if name not in _NO_DICTIONARY],
+            store_schema=False,
+        )
 
     def _flush(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=ROW_GROUP_ROWS)
+            rows = pa.concat_tables(self._waiting)
+            self._writer = self._writer or self._open(rows.schema)
+            self._writer.write_table(rows, row_group_size=rows.num_rows)
             self._waiting, self._waiting_rows = [], 0
 
 
-def write_split(
-    batches: Iterable[pa.RecordBatch],
-    contract: Contract,
-    path_of: Callable[[tuple[object, ...]], Path],
-    split_by: tuple[str, ...] = (),
-) -> list[Path]:
-    """Write a stream of rows into one file per combination of values of `split_by`.
+def _as_declared(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of the schema in its types; a dictionary stays one, it makes the same Parquet."""
+    columns = []
+    fields = []
+    for declared in schema:
+        column = rows[declared.name]
+        if pa.types.is_dictionary(column.type):
+            declared = declared.with_type(column.type)
+        columns.append(column.cast(declared.type))
+        fields.append(declared)
+    return pa.table(columns, schema=pa.schema(fields))
 
-    Returns: the files, in order of those values; none for a stream without rows.
+
+class SplitFiles:
+    """One file per combination of values of some columns, all open until `close`.
+
+    The files are named `<stem>[-<values>].parquet`; none for no row.
     """
-    open_files: dict[tuple[object, ...], TableFile] = {}
-    try:
-        for batch in batches:
-            if batch.num_rows == 0:
-                continue
-            for values, rows in _split(pa.Table.from_batches([batch]), split_by):
-                if values not in open_files:
-                    open_files[values] = TableFile(path_of(values), contract)
-                open_files[values].write(rows)
-        return [open_files.pop(values).close() for values in sorted(open_files, key=repr)]
-    finally:
-        for unfinished in open_files.values():
+
+    def __init__(self, contract: Contract, folder: Path, stem: str, split_by: tuple[str, ...] = ()) -> None:
+        self._contract = contract
+        self._folder = folder
+        self._stem = stem
+        self._split_by = split_by
+        self._open: dict[tuple[object, ...], TableFile] = {}
+
+    def write(self, rows: pa.Table) -> None:
+        if rows.num_rows == 0:
+            return
+        for values, part in _split(rows, self._split_by):
+            if values not in self._open:
+                name = "-".join([self._stem, *map(str, values)]) + ".parquet"
+                self._open[values] = TableFile(self._folder / name, self._contract)
+            self._open[values].write(part)
+
+    def close(self) -> list[Path]:
+        """Finish every file and return them in order of their values."""
+        return [self._open.pop(values).close() for values in sorted(self._open, key=repr)]
+
+    def discard(self) -> None:
+        """Remove what was not finished."""
+        for unfinished in self._open.values():
             unfinished.discard()
+        self._open.clear()
 
 
 def _split(rows: pa.Table, columns: tuple[str, ...]) -> Iterable[tuple[tuple[object, ...], pa.Table]]:
+    """Yield each combination of values with its rows, largest first: nearly all rows share one or two."""
     if not columns:
         yield (), rows
         return
-    groups = rows.select(list(columns)).group_by(list(columns)).aggregate([])
-    if groups.num_rows == 1:
-        yield tuple(groups.to_pylist()[0][name] for name in columns), rows
-        return
-    for group in groups.to_pylist():
+    counted = rows.select(list(columns)).group_by(list(columns)).aggregate([([], "count_all")])
+    groups = counted.sort_by([("count_all", "descending")]).to_pylist()
+    for group in groups[:-1]:
         mask = None
         for name in columns:
             equal = pc.equal(rows[name], pa.scalar(group[name], rows.schema.field(name).type))
             mask = equal if mask is None else pc.and_(mask, equal)
         yield tuple(group[name] for name in columns), rows.filter(mask)
+        rows = rows.filter(pc.invert(mask))
+    yield tuple(groups[-1][name] for name in columns), rows
 
 
 def write_table(rows: pa.Table, contract: Contract, path: Path) -> Path:

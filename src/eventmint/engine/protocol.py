@@ -36,8 +36,30 @@ class Session(Protocol):
     ) -> list[Path]:
         """Write the rows of a SELECT as Parquet files named `<stem>[-<split values>].parquet`."""
 
+    def output(
+        self, contract: Contract, folder: Path, stem: str, split_by: tuple[str, ...] = ()
+    ) -> AbstractContextManager[Output]:
+        """Open files, named as by `write`, that several SELECTs fill."""
+
     def row_hash(self, columns: Iterable[str]) -> str:
         """SQL for a 64-bit hash of the columns: finds candidates within one session, decides nothing."""
+
+    def hour_number(self, column: str) -> str:
+        """SQL for the whole UTC hours between 1970 and an instant."""
+
+
+class Output(Protocol):
+    """Files of one table in the making."""
+
+    def add(self, sql: str, aside: str = "") -> None:
+        """Add the rows of a SELECT.
+
+        Args:
+            aside: a boolean column: its rows are not written but kept as a temporary table of that name.
+        """
+
+    def close(self) -> list[Path]:
+        """Finish the files and return them in order of their split values."""
 
 
 class Engine(Protocol):

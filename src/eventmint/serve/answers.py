@@ -29,16 +29,16 @@ def answer(database: Path, name: str, start: date | None, end: date | None) -> p
     """Return the rows of one answer for a half-open range of UTC days, in a total order."""
     columns = ", ".join(f'"{column}"' for column in contract(f"gold.{name}").column_names)
     with _read_only(database) as connection:
-        return connection.execute(
+        return connection.sql(
             f"SELECT {columns} FROM gold.{name} "  # noqa: S608 - names of contracts; the days are bound
             "WHERE event_date >= COALESCE(?, DATE '0001-01-01') AND event_date < COALESCE(?, DATE '9999-12-31') "
             f"ORDER BY {_ORDER[name]}",
-            [start, end],
+            params=[start, end],
         ).to_arrow_table()
 
 
-def select(database: Path, statement: str) -> pa.Table:
-    """Return the rows of exactly one SELECT.
+def select(database: Path, statement: str, limit: int | None = None) -> pa.Table:
+    """Return the rows of exactly one SELECT, at most `limit`.
 
     The statement sees the published tables and nothing else: no file, no network, no setting. Views over
     bronze and silver may read the lake's own files and no other.
@@ -54,7 +54,10 @@ def select(database: Path, statement: str) -> pa.Table:
         ):
             connection.execute(setting)
         try:
-            return connection.execute(statement).to_arrow_table()
+            relation = connection.sql(statement)
+            if relation is None:  # SHOW with nothing to show
+                return pa.table({})
+            return (relation if limit is None else relation.limit(limit)).to_arrow_table()
         except duckdb.Error as err:
             raise FixSettings(f"The query failed: {_first_line(err)}", "Tables: gold.*, silver.*, bronze.*.") from err
 
@@ -66,6 +69,22 @@ def split_statements(text: str) -> list[str]:
             return [statement.query.strip() for statement in connection.extract_statements(text)]
         except duckdb.Error as err:
             raise FixSettings(f"The SQL cannot be read: {_first_line(err)}") from err
+
+
+def titled_statements(text: str) -> list[tuple[str, str]]:
+    """Return the statements of a SQL text, each after the comment that stands directly above it."""
+    found = []
+    end = 0
+    for statement in split_statements(text):
+        start = text.index(statement, end)
+        end = start + 1
+        title: list[str] = []
+        for line in reversed(text[:start].splitlines()):
+            if not line.lstrip().startswith("--"):
+                break
+            title.insert(0, line.strip().lstrip("-").strip())
+        found.append((" ".join(title), statement))
+    return found
 
 
 def quarantined_lines(catalog: LakeCatalog, reason: str | None, limit: int) -> list[dict[str, Any]]:
@@ -101,7 +120,7 @@ def _quarantine_sql(catalog: LakeCatalog) -> str:
 
 
 def _read_only(database: Path) -> duckdb.DuckDBPyConnection:
-    connection = connect()
+    connection = connect(python_enable_replacements=False)  # a name is a table's, never that of our variable
     try:
         connection.execute(f"ATTACH {quoted(str(database))} AS analytics (READ_ONLY)")
     except duckdb.Error as err:

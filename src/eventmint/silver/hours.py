@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -58,25 +58,23 @@ def read_books(session: Session, terms: Terms, conflicts: str, gained: str, lost
     """
     names = ("valid", "events", "duplicates", "key_conflicts", "amount")
 
+    hour = session.hour_number("event_time")
+
     def part(name: str, value: str, source: str) -> str:
         columns = ", ".join(f"{value if n == name else 0} AS {n}" for n in names)
-        return f"SELECT event_time, {columns} FROM {source}"
+        return f"SELECT {hour} AS hour, {columns} FROM {source} GROUP BY {hour}"
 
-    def counted(name: str, sign: str, source: str) -> str:
-        return part(name, f"{sign} * n", f"(SELECT event_time, COUNT(*) AS n FROM {source} GROUP BY event_time) AS c")
-
-    parts = [counted(name, sign, source) for name, sources in terms.items() for sign, source in sources]
-    parts.append(part("key_conflicts", "n", f"({conflicts}) AS conflicts"))
-    parts += [part("amount", f"{sign} * {_AMOUNT}", source) for sign, source in (("1", gained), ("-1", lost))]
+    parts = [
+        part(name, f"{sign} * COUNT(*)", source) for name, sources in terms.items() for sign, source in sources
+    ]
+    parts.append(part("key_conflicts", "SUM(n)", f"({conflicts}) AS conflicts"))
+    parts += [part("amount", f"SUM({sign} * {_AMOUNT})", source) for sign, source in (("1", gained), ("-1", lost))]
     sums = ", ".join(f"CAST(SUM({n}) AS BIGINT) AS {n}" for n in names[:-1])
     found = session.rows(
-        "SELECT CAST(event_time AS DATE) AS event_date, "
-        "CAST(EXTRACT(HOUR FROM event_time) AS INTEGER) AS event_hour, "
-        f"{sums}, CAST(SUM(amount) AS DECIMAL(38, 6)) AS amount "
-        f"FROM ({' UNION ALL '.join(parts)}) AS parts "
-        "GROUP BY CAST(event_time AS DATE), CAST(EXTRACT(HOUR FROM event_time) AS INTEGER)"
+        f"SELECT hour, {sums}, CAST(SUM(amount) AS DECIMAL(38, 6)) AS amount "
+        f"FROM ({' UNION ALL '.join(parts)}) AS parts GROUP BY hour"
     )
-    return {(row["event_date"], row["event_hour"]): _book(row) for row in found}
+    return {_hour(row["hour"]): _book(row) for row in found}
 
 
 def recount_day(
@@ -135,6 +133,10 @@ def books_to_table(books: Books) -> pa.Table:
 
 def books_from_rows(rows: Iterable[dict[str, Any]]) -> Books:
     return {(row["event_date"], row["event_hour"]): _book(row) for row in rows}
+
+
+def _hour(number: int) -> Hour:
+    return date(1970, 1, 1) + timedelta(hours=number), number % 24
 
 
 def _book(row: Mapping[str, Any]) -> HourBook:

@@ -23,7 +23,10 @@ from eventmint.values import EVENT_COLUMNS, NATURAL_KEY
 
 _FIELDS = ", ".join(EVENT_COLUMNS)
 _ORDER = ", ".join(f"{column} ASC NULLS LAST" for column in EVENT_COLUMNS)
-_HOUR = "CAST(event_time AS DATE) AS event_date, CAST(EXTRACT(HOUR FROM event_time) AS INTEGER) AS event_hour"
+_NEW_EVENTS = (
+    # IN, not EXISTS: DuckDB then builds its hash table from the few suspects, not from all that came.
+    f"SELECT {_FIELDS}, key_hash IN (SELECT key_hash FROM suspects) AS is_suspect FROM fresh"
+)
 
 
 @dataclass(frozen=True)
@@ -65,21 +68,18 @@ def refine(session: Session, intake: Intake, key: tuple[str, ...] | None, folder
         folder, stem: where the files go and how their names begin.
     """
     columns = key or NATURAL_KEY
+    silver = contract("silver.events_cleaned")
     _prepare(session, intake, columns)
     _find_suspects(session, columns)
-    if key is None:
-        session.table("survivors", f"SELECT DISTINCT {_FIELDS} FROM candidates EXCEPT SELECT {_FIELDS} FROM rivals")
-        session.table("losers", f"SELECT {_FIELDS} FROM rivals WHERE false")
-    else:
-        _choose_by_value(session, key)
-    add = session.write(
-        model_sql("silver.events_cleaned"),
-        contract("silver.events_cleaned"),
-        folder,
-        stem,
-        ("event_date", "event_hour"),
-    )
-    session.scan("written", contract("silver.events_cleaned"), [str(path) for path in add])
+    with session.output(silver, folder, stem, ("event_date", "event_hour")) as output:
+        session.view("new_events", _NEW_EVENTS)
+        output.add(model_sql(silver.table), aside="is_suspect")
+        session.view("candidates", f"SELECT {_FIELDS} FROM is_suspect")
+        _choose_survivors(session, key)
+        session.view("new_events", f"SELECT {_FIELDS}, false AS is_suspect FROM survivors")
+        output.add(model_sql(silver.table))
+        add = output.close()
+    session.scan("written", silver, [str(path) for path in add])
     rewritten, remove = _rewrite(session, folder, stem)
     return Refined([*add, *rewritten], remove, _count(session, key))
 
@@ -120,38 +120,41 @@ def _valid_lines(files: str, contents: Collection[str] | None) -> str:
 
 
 def _find_suspects(session: Session, columns: Sequence[str]) -> None:
-    """Materialise what may be a duplicate: `candidates` among what came, `rivals` among what is held."""
+    """Find the hashes that occur more than once: `suspects`; and the held events that have one: `rivals`."""
     if "event_time" in columns:
         # Nearly all that came is newer than what is held: only the rest can have a rival.
         probe = (
             "SELECT DISTINCT event_time FROM fresh "
             "WHERE event_time BETWEEN (SELECT MIN(event_time) FROM held) AND (SELECT MAX(event_time) FROM held)"
         )
-        matches = "probe.event_time = held.event_time"
+        matches = "event_time IN (SELECT event_time FROM probe)"
     else:
         probe = "SELECT DISTINCT key_hash FROM fresh"
-        matches = f"probe.key_hash = {session.row_hash(columns)}"
+        matches = f"{session.row_hash(columns)} IN (SELECT key_hash FROM probe)"
     session.table("probe", probe)
     session.table(
         "maybe_rivals",
         f"SELECT {_FIELDS}, {session.row_hash(columns)} AS key_hash FROM held "
-        f"WHERE EXISTS (SELECT 1 FROM probe WHERE {matches})",
+        f"WHERE {matches}",
     )
     session.table(
         "suspects",
         "SELECT key_hash FROM (SELECT key_hash FROM fresh UNION ALL SELECT key_hash FROM maybe_rivals) AS keys "
         "GROUP BY key_hash HAVING COUNT(*) > 1",
     )
-    for name, source in (("candidates", "fresh"), ("rivals", "maybe_rivals")):
-        session.table(
-            name,
-            f"SELECT {_FIELDS} FROM {source} "
-            f"WHERE EXISTS (SELECT 1 FROM suspects WHERE suspects.key_hash = {source}.key_hash)",
-        )
+    session.table(
+        "rivals",
+        f"SELECT {_FIELDS} FROM maybe_rivals WHERE key_hash IN (SELECT key_hash FROM suspects)",
+    )
 
 
-def _choose_by_value(session: Session, key: tuple[str, ...]) -> None:
-    """The smallest line of each key survives; a held event that is not the smallest loses its place."""
+def _choose_survivors(session: Session, key: tuple[str, ...] | None) -> None:
+    """Decide by value among the suspects: `survivors` are new events, `losers` are held ones that go."""
+    if key is None:
+        session.table("survivors", f"SELECT DISTINCT {_FIELDS} FROM candidates EXCEPT SELECT {_FIELDS} FROM rivals")
+        session.table("losers", f"SELECT {_FIELDS} FROM rivals WHERE false")
+        return
+    # The smallest line of each key survives; a held event that is not the smallest loses its place.
     session.table(
         "ranked",
         f"SELECT {_FIELDS}, is_held, "

@@ -1,0 +1,178 @@
+"""Rows as text for machines (JSON, JSON Lines, CSV) and single values as text for people.
+
+Decimals stay decimal: nothing passes through a float. Text that comes from data is never trusted: on a terminal
+its control characters are shown as escapes, in CSV a cell that a spreadsheet would run as a formula is disarmed.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from eventmint.errors import FixSettings
+
+SCHEMA_VERSION = 1
+_ROWS_AT_ONCE = 5_000
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_TINY, _HUGE = 1e-4, 1e15
+
+
+def plain(text: str) -> str:
+    """Return text that is safe to print: line breaks, escape sequences and hidden marks are spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _spelled(char) for char in text)
+
+
+def _spelled(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """Return one JSON document with its schema version; only ASCII, so that any terminal and any locale will do."""
+    return json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=jsonable)
+
+
+def jsonable(value: Any) -> Any:
+    """Return what JSON has no word for as text: decimals and times exactly, bytes with bad ones escaped."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return str(value)
+
+
+def columns_of(table: pa.Table) -> list[dict[str, str]]:
+    return [{"name": field.name, "type": str(field.type)} for field in table.schema]
+
+
+def json_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Return rows as objects.
+
+    Raises: FixSettings: two columns have one name.
+    """
+    names = table.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise FixSettings(f"Two columns are called `{twice[0]}`.", "Give each its own name with AS.")
+    return [dict(zip(names, map(_json_value, row), strict=True)) for row in rows_of(table)]
+
+
+def json_lines(table: pa.Table) -> Iterator[str]:
+    """Yield one JSON object a row."""
+    for start in range(0, table.num_rows, _ROWS_AT_ONCE):
+        part = json_rows(table.slice(start, _ROWS_AT_ONCE))
+        yield "".join(json.dumps(row, default=jsonable) + "\n" for row in part)
+
+
+def csv_lines(table: pa.Table, clean: Callable[[str], str] = str) -> Iterator[str]:
+    """Yield CSV as RFC 4180 has it; NULL is empty; `clean` is applied to every text.
+
+    A text cell that begins like a formula gets a leading apostrophe: spreadsheets would run it. Numbers are left alone.
+    """
+    is_text = [not _is_plain_number(field.type) for field in table.schema]
+    yield _csv([[_disarmed(clean(name)) for name in table.column_names]])
+    for start in range(0, table.num_rows, _ROWS_AT_ONCE):
+        rows = rows_of(table.slice(start, _ROWS_AT_ONCE))
+        yield _csv(
+            [_disarmed(clean(cell_text(value))) if text else cell_text(value) for value, text in zip(row, is_text, strict=True)]
+            for row in rows
+        )
+
+
+def rows_of(table: pa.Table) -> Iterable[tuple[Any, ...]]:
+    """Return rows as Python values; a whole number that came as a decimal is a whole number again."""
+    columns = [_values(field.type, table.column(number)) for number, field in enumerate(table.schema)]
+    return zip(*columns, strict=True)
+
+
+def cell_text(value: Any, null: str = "") -> str:
+    """Return a value as plain text, exact to the last digit."""
+    if value is None:
+        return null
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(_json_value(value), default=jsonable, ensure_ascii=False)
+    return repr(value) if isinstance(value, float) else str(jsonable(value))
+
+
+def shown_text(value: Any) -> str:
+    """Return a value for a table that is read by people: rates with four decimals, NULL by name."""
+    if isinstance(value, float) and (value == 0 or _TINY <= abs(value) < _HUGE):
+        return f"{value:.4f}"
+    return plain(cell_text(value, null="NULL"))
+
+
+def is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def share(part: float | Decimal, whole: float | Decimal) -> str:
+    """Return a share in per cent that never claims a zero or a hundred that is not true."""
+    if not whole:
+        return "-"
+    percent = 100 * Decimal(part) / Decimal(whole)
+    if 0 < percent < Decimal("0.1"):
+        return "<0.1%"
+    text = f"{percent:.1f}%"
+    return ">99.9%" if text == "100.0%" and part < whole else text
+
+
+def raw_line(raw: bytes) -> dict[str, str]:
+    """Return a line's bytes for JSON: as text, and once more in base64 where the text can't say it all."""
+    text = {"raw": raw.decode("utf-8", "backslashreplace")}
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text["raw_base64"] = base64.b64encode(raw).decode()
+    return text
+
+
+def _values(kind: pa.DataType, column: pa.ChunkedArray) -> Sequence[Any]:
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        column = column.cast(pa.timestamp(kind.unit, "UTC"))  # needs no time zone database
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):  # a time beyond the years of Python
+        values = column.cast(pa.string()).to_pylist()
+    if pa.types.is_decimal(kind) and kind.scale == 0:
+        return [None if value is None else int(value) for value in values]
+    return values
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _json_value(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value  # JSON knows no NaN
+
+
+def _is_plain_number(kind: pa.DataType) -> bool:
+    return is_number(kind) or bool(pa.types.is_boolean(kind) or pa.types.is_temporal(kind))
+
+
+def _disarmed(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _csv(rows: Iterable[Sequence[str]]) -> str:
+    sink = io.StringIO()
+    csv.writer(sink, lineterminator="\r\n").writerows(rows)
+    return sink.getvalue()
