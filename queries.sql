@@ -1,5 +1,5 @@
 -- The five questions, in plain SQL over the gold tables. The same text runs on Athena (database gold) and on
--- DuckDB (`eventmint query -f queries.sql`). Days and hours are UTC; rates are NULL where nothing can be divided.
+-- DuckDB (`eventmint query -f queries.sql`). Days and hours are UTC. A rate is NULL where there is nothing to divide by.
 
 -- 1. Conversion funnel: which products turn views into carts and carts into purchases?
 SELECT

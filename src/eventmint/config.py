@@ -22,6 +22,7 @@ from eventmint.values import EVENT_COLUMNS, EVENT_TYPES, EventRules
 
 CONFIG_FILE = "eventmint.toml"
 ENV_PREFIX = "EVENTMINT_"
+MIN_MEMORY_MB = 64
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ MEANINGS = {
     "run.memory_mb": "what a statement may hold in memory before it spills to disk",
     "run.batch_mb": "compressed size of the files that are taken in together",
     "quality.max_quarantine": "share of lines; a run that sets more aside ends with exit code 3",
-    "quality.dedup": "which columns make two lines one event: \"content\" for all, or a list",
+    "quality.dedup": 'which columns make two lines one event: "content" for all, or a list',
 }
 
 
@@ -158,13 +159,17 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     try:
         tree = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FixSettings(f"{file}: no such configuration file.", "Run `eventmint init` to write one.") from None
+        raise FixSettings(
+            f"{file}: no such configuration file.", "Run `eventmint init` to write one."
+        ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
         raise FixSettings(f"{file}: cannot be read: {err}.", "Mend the file or remove it.") from err
     flat = {}
     for section, body in tree.items():
         if not isinstance(body, dict):
-            raise FixSettings(f"{file}: `{section}` stands outside a section.", "Keys live in [source], [lake], ...")
+            raise FixSettings(
+                f"{file}: `{section}` stands outside a section.", "Keys live in [source], [lake], ..."
+            )
         for key, value in body.items() or [("", None)]:
             if key:
                 _require_known(f"{section}.{key}", str(file))
@@ -248,10 +253,12 @@ def _check(settings: Settings) -> None:
     quality, run, contract = settings.quality, settings.run, settings.contract
     need(0 <= quality.max_quarantine <= 1, "quality.max_quarantine", "must lie between 0 and 1")
     need(run.workers >= 0, "run.workers", "must be 0 (all cores) or more")
-    need(run.memory_mb >= 64, "run.memory_mb", "must be 64 or more")
+    need(run.memory_mb >= MIN_MEMORY_MB, "run.memory_mb", f"must be {MIN_MEMORY_MB} or more")
     need(run.batch_mb >= 1, "run.batch_mb", "must be 1 or more")
     need(settings.source.settle_seconds >= 0, "source.settle_seconds", "must be 0 or more")
-    need(1 <= contract.max_line_bytes <= 1 << 24, "contract.max_line_bytes", "must lie between 1 and 16777216")
+    need(
+        1 <= contract.max_line_bytes <= 1 << 24, "contract.max_line_bytes", "must lie between 1 and 16777216"
+    )
     need(
         set(contract.optional) <= {"user_id", "session_id"},
         "contract.optional",

@@ -1,10 +1,12 @@
 """The lake: the public Python API, and the only file that names concrete engines and catalogs.
 
-    import eventmint
+```python
+import eventmint
 
-    lake = eventmint.open_lake("eventmint.toml")
-    report = lake.run()
-    table = lake.answer("hourly_revenue", start=date(2026, 1, 15))
+lake = eventmint.open_lake("eventmint.toml")
+report = lake.run()
+table = lake.answer("hourly_revenue", start=date(2026, 1, 15))
+```
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -26,18 +28,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from eventmint import laws
+from eventmint import audit, laws
 from eventmint.bronze.ledger import Ledger
 from eventmint.config import Settings, load_settings
-from eventmint.contracts import ANSWERS, Contract, contract
+from eventmint.contracts import ANSWERS, contract
 from eventmint.engine.duckdb_engine import DuckDBEngine
 from eventmint.engine.parquet import arrow_schema, read_rows, write_table
 from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld
-from eventmint.laws import DayBook
-from eventmint.pipeline import Run, batches, count_books, load_ledger, take_in
+from eventmint.pipeline import Run, batches, load_ledger, take_in
 from eventmint.run_log import Progress, Silent
 from eventmint.serve import analytics_db, answers
-from eventmint.silver.hours import Books, HourBook, books_from_rows
 from eventmint.sources.discover import Listing, list_source
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit
@@ -119,22 +119,11 @@ class Lake:
         """Prove the laws again from the rows of every file, not from what runs have noted.
 
         Returns: every law; look at `holds`.
+        Raises: FixData: there is no lake. LawBroken: a file is missing. LockHeld: a run is at work.
         """
         self._require_lake()
         with self._locked(), self._open_run(datetime.now(UTC)) as run:
-            hours = self._books()
-            days = sorted({day for day, _ in hours} | self._days_of("silver.events_cleaned"))
-            counted = count_books(run, days)
-            found = list(laws.laws_of_files(run.ledger.entries))
-            found += self._laws_of_lake(run.ledger, counted)
-            found += laws.laws_of_days(self._day_books(run, days, counted))
-            for hour in sorted(hours.keys() | counted.keys()):
-                noted, fresh = hours.get(hour, HourBook()), counted.get(hour, HourBook())
-                for term in ("valid", "events", "duplicates", "key_conflicts", "amount"):
-                    subject = f"silver.event_hours {hour[0]} {hour[1]:02d}:00"
-                    found.append(Law("books", subject, f"{term} noted = counted", getattr(noted, term), getattr(fresh, term)))
-            found += self._rows_of_files(run)
-        return tuple(found)
+            return audit.laws_of_everything(run)
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -183,7 +172,7 @@ class Lake:
 
     def totals(self) -> Totals:
         """Return the terms of the laws for the whole lake."""
-        return _lake_totals(self.ledger(), self._books())
+        return audit.lake_totals(self.ledger(), audit.read_books(self._catalog))
 
     def quarantine(self, reason: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """Return quarantined lines with file, line number, every reason and raw bytes.
@@ -225,18 +214,24 @@ class Lake:
             root.mkdir(parents=True, exist_ok=True)
             handle = (root / ".lock").open("a")
         except OSError as err:
-            raise FixData(f"{root}: the lake folder cannot be written: {err.strerror}.", "Grant access.") from err
+            raise FixData(
+                f"{root}: the lake folder cannot be written: {err.strerror}.", "Grant access."
+            ) from err
         with handle:
             try:
                 # The kernel frees it when the process dies, however it dies.
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise LockHeld(f"{root}: another run is at work on this lake.", "Wait for it to end.") from None
+                raise LockHeld(
+                    f"{root}: another run is at work on this lake.", "Wait for it to end."
+                ) from None
             yield
 
     def _require_lake(self) -> None:
         if not self._catalog.exists():
-            raise FixData(f"{self._catalog.root}: there is no lake here yet.", "Run `eventmint run SOURCE` first.")
+            raise FixData(
+                f"{self._catalog.root}: there is no lake here yet.", "Run `eventmint run SOURCE` first."
+            )
 
     def _database(self) -> Path:
         path = self.settings.database_path
@@ -248,29 +243,18 @@ class Lake:
         names = ("bronze.ingested_files", "silver.event_hours", *(f"gold.{answer}" for answer in ANSWERS))
         return [seq_of(self._catalog.load(contract(name))) for name in names]
 
-    def _books(self) -> Books:
-        shape = contract("silver.event_hours")
-        files = live_files(self._catalog.load(shape), shape)
-        return books_from_rows(read_rows(file.location for file in files))
-
-    def _days_of(self, name: str) -> set[date]:
-        shape = contract(name)
-        return {file.day for file in live_files(self._catalog.load(shape), shape) if file.day}
-
     def _report(self, run: Run, listing: Listing, started: datetime, changed: bool) -> RunReport:
+        lake = audit.lake_totals(run.ledger, audit.read_books(self._catalog))
+        last = self.last_run()
+        before = Totals(**last["lake"]) if last else Totals()
+        # Also what a run took in that was cut off before it could report.
+        run.entries = [e for e in run.ledger.entries if e.seq > (last["seq"] if last else 0)]
         by_status = Counter(entry.status for entry in run.entries)
-        hours = self._books()
-        lake = _lake_totals(run.ledger, hours)
-        days = sorted(run.days)
-        checked: list[Law] = []
-        if changed:
-            checked = [*laws.laws_of_files(run.entries), *self._laws_of_lake(run.ledger, hours)]
-            checked += laws.laws_of_days(self._day_books(run, days, hours))
         landed = [entry for entry in run.entries if entry.status == "landed"]
-        before = _totals_before(run, self.last_run() if changed else None)
         return RunReport(
             run_id=f"{started:%Y%m%dT%H%M%S.%f}",
             started_at=started,
+            seq=run.ledger.seq,
             files_landed=by_status["landed"],
             files_same_content=by_status["same_content"],
             files_set_aside=by_status["set_aside"],
@@ -281,101 +265,41 @@ class Lake:
                 blank=sum(entry.blank for entry in landed),
                 valid=sum(entry.valid for entry in landed),
                 quarantined=sum(entry.quarantined for entry in landed),
-                events=lake.events - before.events if changed else 0,
-                duplicates=lake.duplicates - before.duplicates if changed else 0,
-                key_conflicts=lake.key_conflicts - before.key_conflicts if changed else 0,
+                events=lake.events - before.events,
+                duplicates=lake.duplicates - before.duplicates,
+                key_conflicts=lake.key_conflicts - before.key_conflicts,
             ),
             lake=lake,
             quarantined_by_reason=dict(sorted(run.reasons.items())),
-            set_aside={entry.path: entry.reason or "" for entry in run.entries if entry.status == "set_aside"},
+            set_aside={e.path: e.reason or "" for e in run.entries if e.status == "set_aside"},
             skipped=dict(listing.skipped),
-            days=tuple(days),
-            laws=tuple(checked),
+            days=tuple(sorted(run.days)),
+            laws=audit.laws_of_run(run) if changed else (),
             changed=changed,
         )
-
-    def _laws_of_lake(self, ledger: Ledger, hours: Books) -> Iterator[Law]:
-        landed = [entry for entry in ledger.entries if entry.status == "landed"]
-        live = sum(ledger.landed(sha).valid for sha in ledger.live_contents())
-        bronze = row_count(self._catalog.load(contract("bronze.events")))
-        rows = sum(entry.valid + entry.quarantined for entry in landed)
-        yield from laws.laws_of_lake(rows, bronze, live, _lake_totals(ledger, hours))
-
-    def _day_books(self, run: Run, days: Iterable[date], hours: Books) -> Mapping[date, DayBook]:
-        """Each day as every table sees it: books of silver, Iceberg's row counts, sums over the answers."""
-        wanted = sorted(days)
-        if not wanted:
-            return {}
-        sums = {day: DayBook() for day in wanted}
-        for (day, _), book in hours.items():
-            if day in sums:
-                old = sums[day]
-                sums[day] = dataclasses.replace(
-                    old,
-                    valid=old.valid + book.valid,
-                    events=old.events + book.events,
-                    duplicates=old.duplicates + book.duplicates,
-                    key_conflicts=old.key_conflicts + book.key_conflicts,
-                    amount=old.amount + book.amount,
-                )
-        silver = contract("silver.events_cleaned")
-        for file in live_files(self._catalog.load(silver), silver, days=set(wanted)):
-            if file.day:
-                old = sums[file.day]
-                sums[file.day] = dataclasses.replace(old, silver_rows=old.silver_rows + file.rows)
-        terms = {
-            "category_events": ("category_performance", "events"),
-            "category_revenue": ("category_performance", "revenue"),
-            "activity_events": ("user_activity", "events"),
-            "funnel_revenue": ("conversion_funnel", "revenue"),
-            "hourly_revenue": ("hourly_revenue", "total_revenue"),
-        }
-        with run.engine.session(run.scratch) as session:
-            for term, (answer, column) in terms.items():
-                shape = contract(f"gold.{answer}")
-                files = live_files(self._catalog.load(shape), shape, days=set(wanted))
-                session.scan("answer", shape, [file.location for file in files])
-                for row in session.rows(f"SELECT event_date, SUM({column}) AS total FROM answer GROUP BY event_date"):
-                    if row["event_date"] in sums:
-                        total = row["total"] if term.endswith("revenue") else int(row["total"])
-                        sums[row["event_date"]] = dataclasses.replace(sums[row["event_date"]], **{term: total})
-        return sums
-
-    def _rows_of_files(self, run: Run) -> Iterator[Law]:
-        """Rows that can be read against rows that Iceberg has on its books, per table."""
-        with run.engine.session(run.scratch) as session:
-            for name in ("bronze.events", "silver.events_cleaned", *(f"gold.{answer}" for answer in ANSWERS)):
-                shape = contract(name)
-                files = live_files(self._catalog.load(shape), shape)
-                missing = [file.location for file in files if not Path(file.location).exists()]
-                if missing:
-                    raise LawBroken(f"{name}: the file {missing[0]} is missing.", "Restore it from a backup.")
-                session.scan("one_table", shape, [file.location for file in files])
-                (count,) = session.rows("SELECT COUNT(*) AS n FROM one_table")
-                yield Law("rows", name, "rows noted = rows read", sum(file.rows for file in files), int(count["n"]))
 
     def _record(self, run: Run, report: RunReport) -> None:
         shape = contract("ops.runs")
         table = self._catalog.load(shape)
-        seq = run.ledger.seq
         row = {
             "run_id": report.run_id,
             "started_at": report.started_at,
             "seconds": report.seconds,
-            "seq": seq,
+            "seq": report.seq,
             "laws_hold": report.laws_hold,
             "report": json.dumps(report_to_dict(report)),
         }
         rows = pa.Table.from_pylist([row], schema=arrow_schema(shape))
         path = write_table(rows, shape, run.scratch / f"{report.run_id}.parquet")
-        commit(table, shape, Stamp(seq, report.run_id), add=[path])
+        commit(table, shape, Stamp(report.seq, report.run_id), add=[path])
 
     def _refuse_broken_past(self) -> None:
         last = self.last_run()
         if last and not last["laws_hold"]:
             broken = next(law for law in last["laws"] if not law["holds"])
             raise LawBroken(
-                f"Run {last['run_id']} broke a law: {broken['text']}.", "See `eventmint verify`; nothing is new."
+                f"Run {last['run_id']} broke a law: {broken['text']}.",
+                "See `eventmint verify`; nothing is new.",
             )
 
 
@@ -410,27 +334,9 @@ def _ledger_entries(catalog: LakeCatalog) -> list[LedgerEntry]:
     return [LedgerEntry(**row) for row in read_rows(file.location for file in files)]
 
 
-def _lake_totals(ledger: Ledger, hours: Books) -> Totals:
-    landed = [entry for entry in ledger.entries if entry.status == "landed"]
-    return Totals(
-        lines=sum(entry.lines for entry in landed),
-        blank=sum(entry.blank for entry in landed),
-        valid=sum(book.valid for book in hours.values()),
-        quarantined=sum(entry.quarantined for entry in landed),
-        events=sum(book.events for book in hours.values()),
-        duplicates=sum(book.duplicates for book in hours.values()),
-        key_conflicts=sum(book.key_conflicts for book in hours.values()),
-    )
-
-
-def _totals_before(run: Run, last: Mapping[str, Any] | None) -> Totals:
-    return Totals(**last["lake"]) if last else Totals()
-
-
 def _law_broken(law: Law) -> LawBroken:
     return LawBroken(
-        f"{law.subject}: {law.terms} does not hold: {law.left} against {law.right} (difference {law.left - law.right}).",
+        f"{law.subject}: {law.terms} does not hold: {law.left} against {law.right} "
+        f"(difference {law.left - law.right}).",
         "Nothing was published; see `eventmint verify`.",
     )
-
-

@@ -55,15 +55,39 @@ def laws_of_lake(ledger_rows: int, bronze_rows: int, live_valid: int, lake: Tota
         lake: the books of silver added up over all days.
     """
     yield Law("rows", "bronze.events", "valid + quarantined = rows", ledger_rows, bronze_rows)
-    yield Law("events", "silver.event_hours", "valid lines of live files = valid lines of all hours", live_valid, lake.valid)
+    yield Law(
+        "events",
+        "silver.event_hours",
+        "valid lines of live files = valid lines of all hours",
+        live_valid,
+        lake.valid,
+    )
 
 
 def laws_of_days(days: Mapping[date, DayBook]) -> Iterator[Law]:
     for day, book in sorted(days.items()):
-        yield Law("events", f"silver.event_hours {day}", "valid = events + duplicates", book.valid, book.events + book.duplicates)
+        yield Law(
+            "events",
+            f"silver.event_hours {day}",
+            "valid = events + duplicates",
+            book.valid,
+            book.events + book.duplicates,
+        )
         yield Law("events", f"silver.events_cleaned {day}", "events = rows", book.events, book.silver_rows)
-        yield Law("answers", f"gold.category_performance {day}", "sum of events = silver events", book.category_events, book.events)
-        yield Law("answers", f"gold.user_activity {day}", "events = silver events", book.activity_events, book.events)
+        yield Law(
+            "answers",
+            f"gold.category_performance {day}",
+            "sum of events = silver events",
+            book.category_events,
+            book.events,
+        )
+        yield Law(
+            "answers",
+            f"gold.user_activity {day}",
+            "events = silver events",
+            book.activity_events,
+            book.events,
+        )
         for table, revenue in (
             ("hourly_revenue", book.hourly_revenue),
             ("conversion_funnel", book.funnel_revenue),

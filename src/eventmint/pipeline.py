@@ -1,7 +1,7 @@
 """The pipeline: land, refine, aggregate. Read it top to bottom like the picture.
 
-Each stage brings its tables up to the stage before, by the batch number that every table carries. A stage that
-was cut off is simply behind, and the next run brings it up to date: there is no other recovery.
+Each stage brings its tables up to the stage before, by the batch number that every table carries. A stage
+that was cut off is simply behind, and the next run brings it up to date: there is no other recovery.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
-
-from pyiceberg.table import Table as IcebergTable
 
 from eventmint.bronze.land import FOOTER_KEY, Landed, Landing, entry_from_json, land
 from eventmint.bronze.ledger import Ledger, batch_id, entries_from_rows, entries_to_table
@@ -31,6 +30,7 @@ from eventmint.tables.plan import (
     BATCH,
     Changes,
     LiveFile,
+    TableHandle,
     changes_since,
     live_files,
     seq_of,
@@ -61,17 +61,19 @@ class Run:
     replaced: int = 0
     days: set[date] = field(default_factory=set)
 
-    def open(self, table: str) -> tuple[IcebergTable, Contract]:
+    def open(self, table: str) -> tuple[TableHandle, Contract]:
         return self.catalog.load(contract(table)), contract(table)
 
 
 def take_in(run: Run, files: Sequence[SourceFile]) -> None:
     """Take one batch of files through all stages; no file: only bring every table up to date."""
     for stage in STAGES:
-        _replan_on_conflict(lambda stage=stage: stage(run, files))
+        _replan_on_conflict(partial(stage, run, files))
 
 
-def batches(files: Sequence[SourceFile], batch_bytes: int, batch_files: int = 1000) -> Iterator[list[SourceFile]]:
+def batches(
+    files: Sequence[SourceFile], batch_bytes: int, batch_files: int = 1000
+) -> Iterator[list[SourceFile]]:
     """Cut a backlog into batches that fit into memory whatever its length."""
     batch: list[SourceFile] = []
     size = 0
@@ -94,10 +96,11 @@ def load_ledger(run: Run) -> None:
         return
     missing = changes_since(bronze, events, seq_of(table)) or Changes(tuple(live_files(bronze, events)))
     notes = [text for file in missing.added if (text := footer(file.location, FOOTER_KEY))]
-    _write_ledger(run, table, shape, [entry_from_json(note) for note in notes], seq_of(bronze), bronze.properties[BATCH])
+    entries = [entry_from_json(note) for note in notes]
+    _write_ledger(run, table, shape, entries, seq_of(bronze), bronze.properties[BATCH])
 
 
-# land ---------------------------------------------------------------------------------------------------------
+# land ------------------------------------------------------------------------------------------------
 
 
 def land_files(run: Run, files: Sequence[SourceFile]) -> None:
@@ -126,7 +129,8 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
     for file in files:
         entry = _new_entry(file, stamp)
         copy = entry.sha256 and (
-            run.ledger.has_content(entry.sha256) or any(task.entry.sha256 == entry.sha256 for task in landings)
+            run.ledger.has_content(entry.sha256)
+            or any(task.entry.sha256 == entry.sha256 for task in landings)
         )
         if entry.status == "set_aside" or copy:
             run.progress.advance(1, file.size_bytes, 0)
@@ -160,15 +164,17 @@ def land_one(landing: Landing) -> Landed:
     gzip = VerifiedGzip(Path(landing.location))
     try:
         landed = land(landing, gzip)
-        if gzip.sha256 != landing.entry.sha256:
-            raise UnreadableFile("changed_while_reading")
-        return landed
     except UnreadableFile as err:
-        return Landed(dataclasses.replace(landing.entry, status="set_aside", reason=err.reason))
+        return _set_aside(landing, err.reason)
+    return landed if gzip.sha256 == landing.entry.sha256 else _set_aside(landing, "changed_while_reading")
+
+
+def _set_aside(landing: Landing, reason: str) -> Landed:
+    return Landed(dataclasses.replace(landing.entry, status="set_aside", reason=reason))
 
 
 def _write_ledger(
-    run: Run, table: IcebergTable, shape: Contract, entries: Sequence[LedgerEntry], seq: int, batch: str
+    run: Run, table: TableHandle, shape: Contract, entries: Sequence[LedgerEntry], seq: int, batch: str
 ) -> None:
     for entry in entries:
         run.ledger.add(entry)
@@ -180,13 +186,13 @@ def _write_ledger(
     commit(table, shape, Stamp(seq, batch), add=add, remove=held if fold else [])
 
 
-# refine -------------------------------------------------------------------------------------------------------
+# refine ----------------------------------------------------------------------------------------------
 
 
 def refine_events(run: Run, _files: Sequence[SourceFile]) -> None:
     """Silver: the events that the new lines bring; a step at a time, so that any backlog fits into memory."""
     while seq_of(run.open("silver.events_cleaned")[0]) < run.ledger.seq:
-        _replan_on_conflict(lambda: _refine_step(run))
+        _replan_on_conflict(partial(_refine_step, run))
     _keep_books(run)
 
 
@@ -233,7 +239,7 @@ def _next_seq(ledger: Ledger, seq: int) -> int:
 
 def _intake(
     run: Run,
-    silver: IcebergTable,
+    silver: TableHandle,
     shape: Contract,
     came: frozenset[str],
     gone: frozenset[str],
@@ -256,7 +262,7 @@ def _intake(
 
 
 def _files_of(
-    bronze: IcebergTable, events: Contract, contents: frozenset[str], ledger: Ledger, since: int
+    bronze: TableHandle, events: Contract, contents: frozenset[str], ledger: Ledger, since: int
 ) -> tuple[list[str], frozenset[str] | None]:
     """The bronze files with these contents, and the contents again where the files hold others too."""
     wanted = {sha for sha in contents if ledger.landed(sha).valid}
@@ -279,7 +285,12 @@ def _commit_books(run: Run, change: books_of.Books, previous: int, stamp: Stamp)
 
 
 def _replace_books(
-    run: Run, table: IcebergTable, shape: Contract, held: Sequence[LiveFile], books: books_of.Books, stamp: Stamp
+    run: Run,
+    table: TableHandle,
+    shape: Contract,
+    held: Sequence[LiveFile],
+    books: books_of.Books,
+    stamp: Stamp,
 ) -> None:
     rows = books_of.books_to_table(books)
     path = run.scratch / f"{_stem(stamp)}.parquet"
@@ -310,7 +321,9 @@ def count_books(run: Run, days: Sequence[date]) -> books_of.Books:
     with run.engine.session(run.scratch) as session:
         for day in days:
             session.scan("silver_files", events, [f.location for f in live_files(silver, events, days=[day])])
-            session.scan("bronze_files", lines, [f.location for f in live_files(bronze, lines, between=_day_span(day))])
+            session.scan(
+                "bronze_files", lines, [f.location for f in live_files(bronze, lines, between=_day_span(day))]
+            )
             counted |= books_of.recount_day(session, "bronze_files", "silver_files", day, live, run.dedup_key)
     return counted
 
@@ -320,12 +333,12 @@ def _day_span(day: date) -> tuple[datetime, datetime]:
     return start, start + timedelta(days=1) - timedelta(microseconds=1)
 
 
-# aggregate ----------------------------------------------------------------------------------------------------
+# aggregate -------------------------------------------------------------------------------------------
 
 
 def aggregate_answers(run: Run, _files: Sequence[SourceFile]) -> None:
     """Gold: building blocks first, then the five answers of the days they touch."""
-    silver, events = run.open("silver.events_cleaned")
+    silver, _ = run.open("silver.events_cleaned")
     behind = [
         name
         for name in (*BLOCKS, *(f"gold.{answer}" for answer in ANSWERS))
@@ -336,7 +349,7 @@ def aggregate_answers(run: Run, _files: Sequence[SourceFile]) -> None:
     run.progress.start("gold", 0, 0)
     with run.engine.session(run.scratch) as session:
         for name in behind:
-            _replan_on_conflict(lambda name=name: _aggregate_table(run, session, name))
+            _replan_on_conflict(partial(_aggregate_table, run, session, name))
     run.progress.finish("gold", f"{len(run.days)} days" if len(run.days) != 1 else "1 day")
 
 
@@ -381,7 +394,11 @@ def _touches(file: LiveFile, shape: Contract, hours: Sequence[tuple[date, int]])
     return any(day == file.day and low <= hour <= high for day, hour in hours)
 
 
-STAGES: tuple[Callable[[Run, Sequence[SourceFile]], None], ...] = (land_files, refine_events, aggregate_answers)
+STAGES: tuple[Callable[[Run, Sequence[SourceFile]], None], ...] = (
+    land_files,
+    refine_events,
+    aggregate_answers,
+)
 
 
 def _stamp(run: Run, seq: int) -> Stamp:
@@ -398,7 +415,9 @@ def _replan_on_conflict(step: Callable[[], None]) -> None:
     """Run a step that plans and commits; plan again from scratch where another writer came first."""
     for attempt in range(1, _REPLANS + 1):
         try:
-            return step()
+            step()
         except Conflict:
             if attempt == _REPLANS:
                 raise
+        else:
+            return

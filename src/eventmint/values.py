@@ -145,6 +145,7 @@ class RunReport:
     Attributes:
         run_id: time-ordered name of the run, as in `ops.runs`.
         started_at, seconds: UTC instant and wall time.
+        seq: number of the last batch that the lake includes.
         files_landed, files_same_content, files_set_aside, files_replaced: new file versions by outcome.
         files_unsettled: files still being written, left for the next run.
         totals: the terms of the laws for what this run took in.
@@ -160,6 +161,7 @@ class RunReport:
     run_id: str
     started_at: datetime
     seconds: float = 0.0
+    seq: int = 0
     files_landed: int = 0
     files_same_content: int = 0
     files_set_aside: int = 0

@@ -19,6 +19,7 @@ from eventmint.values import ALWAYS_REQUIRED, CART_EVENTS, EVENT_FIELDS, EventRu
 
 MAX_DEPTH = 32
 MAX_QUANTITY = 2**31 - 1
+_QUANTITY_DIGITS = len(str(MAX_QUANTITY))
 PRICE_LIMIT = Decimal(10**9)
 PRICE_STEP = Decimal("0.000001")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -196,7 +197,7 @@ def _check_quantity(value: Any, _rules: EventRules, _latest_us: int) -> tuple[An
     if not isinstance(value, _Integer):
         return None, "wrong_type"
     # The length first: int() refuses texts of more than 4,300 digits.
-    if len(value) > 10 or not 1 <= int(value) <= MAX_QUANTITY:
+    if len(value) > _QUANTITY_DIGITS or not 1 <= int(value) <= MAX_QUANTITY:
         return None, "out_of_range"
     return int(value), None
 
@@ -221,7 +222,9 @@ def _decimal(text: str) -> Decimal | None:
         mantissa, _, exponent = text.lower().partition("e")
         if not mantissa.strip("-0."):
             return Decimal(0)
-        return Decimal("-1e-18" if mantissa.startswith("-") else "1e-18") if exponent.startswith("-") else None
+        return (
+            Decimal("-1e-18" if mantissa.startswith("-") else "1e-18") if exponent.startswith("-") else None
+        )
 
 
 def _is_text(value: Any) -> bool:

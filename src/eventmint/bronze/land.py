@@ -98,7 +98,9 @@ def land(landing: Landing, chunks: Iterable[bytes]) -> Landed:
             quarantined=parser.quarantined_count,
             first_event_time=first,
             last_event_time=last,
-            unknown_fields=json.dumps(parser.unknown_fields, sort_keys=True) if parser.unknown_fields else None,
+            unknown_fields=json.dumps(parser.unknown_fields, sort_keys=True)
+            if parser.unknown_fields
+            else None,
         )
         if output.rows == 0:
             output.discard()
@@ -117,50 +119,75 @@ def blocks_of_lines(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[by
     A byte order mark at the very start is dropped. A line longer than `max_line_bytes` that spans chunks is
     reduced to a `TooLongLine` while it passes.
     """
-    parts: list[bytes] = []
-    size = 0
-    carry = b""
-    long_line: _LongLine | None = None
-    start = b""
-    at_start = True
+    splitter = _Splitter(max_line_bytes)
+    for chunk in _without_bom(chunks):
+        yield from splitter.feed(chunk)
+    yield from splitter.finish()
+
+
+def _without_bom(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    start: bytes | None = b""
     for chunk in chunks:
-        if at_start:
-            start += chunk
-            if len(start) < len(_BOM):
-                continue
-            chunk, at_start = start.removeprefix(_BOM), False
-        if long_line is not None:
-            end = chunk.find(_NEWLINE)
-            long_line.add(chunk if end < 0 else chunk[:end])
-            if end < 0:
-                continue
-            yield long_line.done()
-            chunk, long_line = chunk[end + 1 :], None
+        if start is None:
+            yield chunk
+            continue
+        start += chunk
+        if len(start) >= len(_BOM):
+            yield start.removeprefix(_BOM)
+            start = None
+    if start:
+        yield start
+
+
+class _Splitter:
+    """Holds what has come and is not handed on yet: whole lines, the start of one, or a line too long."""
+
+    def __init__(self, max_line_bytes: int) -> None:
+        self._max_line_bytes = max_line_bytes
+        self._lines: list[bytes] = []
+        self._lines_bytes = 0
+        self._rest = b""
+        self._long_line: _LongLine | None = None
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | TooLongLine]:
+        if self._long_line is not None:
+            piece, newline, chunk = chunk.partition(_NEWLINE)
+            self._long_line.add(piece)
+            if not newline:
+                return
+            yield self._long_line.done()
+            self._long_line = None
         end = chunk.rfind(_NEWLINE)
         if end < 0:
-            carry += chunk
+            self._rest += chunk
         else:
-            parts.append(carry + chunk[:end])
-            size += len(parts[-1])
-            carry = chunk[end + 1 :]
-        if size >= BLOCK_BYTES or (parts and len(carry) > max_line_bytes):
-            yield _NEWLINE.join(parts)
-            parts, size = [], 0
-        if len(carry) > max_line_bytes:
-            long_line = _LongLine()
-            long_line.add(carry)
-            carry = b""
-    if at_start:
-        carry = start.removeprefix(_BOM)
-    if parts:
-        yield _NEWLINE.join(parts)
-    if long_line is not None:
-        yield long_line.done()
-    elif carry:
-        yield carry
+            self._lines.append(self._rest + chunk[:end])
+            self._lines_bytes += len(self._lines[-1])
+            self._rest = chunk[end + 1 :]
+        is_long = len(self._rest) > self._max_line_bytes
+        if self._lines_bytes >= BLOCK_BYTES or is_long:
+            yield from self._hand_on()
+        if is_long:
+            self._long_line = _LongLine()
+            self._long_line.add(self._rest)
+            self._rest = b""
+
+    def finish(self) -> Iterator[bytes | TooLongLine]:
+        yield from self._hand_on()
+        if self._long_line is not None:
+            yield self._long_line.done()
+        elif self._rest:
+            yield self._rest
+
+    def _hand_on(self) -> Iterator[bytes]:
+        if self._lines:
+            yield _NEWLINE.join(self._lines)
+        self._lines, self._lines_bytes = [], 0
 
 
 class _LongLine:
+    """A line that is too long, while it passes."""
+
     def __init__(self) -> None:
         self._start = b""
         self._size = 0

@@ -13,6 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import duckdb
 import pyarrow as pa
@@ -75,11 +76,9 @@ _TRANSFORM = json.dumps(
         "search_query": "VARCHAR",
     }
 )
-_SELECT = (  # noqa: S608 - constants only
-    "SELECT event.timestamp AS event_time, "
-    + ", ".join(f"event.{name}" for name in EVENT_COLUMNS[1:])
-    + f" FROM (SELECT json_transform(line, '{_TRANSFORM}') AS event FROM vouched)"
-)
+_FIELDS = ", ".join(f"event.{name}" for name in EVENT_COLUMNS[1:])
+_EVENTS = f"SELECT json_transform(line, '{_TRANSFORM}') AS event FROM vouched"  # noqa: S608 - constants only
+_SELECT = f"SELECT event.timestamp AS event_time, {_FIELDS} FROM ({_EVENTS})"  # noqa: S608 - constants only
 
 
 class BlockParser:
@@ -102,8 +101,7 @@ class BlockParser:
         self._latest_us = latest_us
         self._shapes: set[Shape] = set()
         self._pattern: str | None = None
-        self._duckdb = duckdb.connect(config={"threads": 1, "autoload_known_extensions": False})
-        self._duckdb.execute("SET TimeZone = 'UTC'")
+        self._duckdb = _engine().cursor()
 
     def close(self) -> None:
         self._duckdb.close()
@@ -124,7 +122,7 @@ class BlockParser:
         events = self._transform(_as_text(lines.filter(vouched)))
         doubtful = self._doubtful(events["event_time"])
         if pc.any(doubtful).as_py():
-            # Well formed, but not a date (30 February), before 1970 or too far ahead: let the judge say which.
+            # Well formed, but no date (30 February), before 1970 or too far ahead: let the judge say which.
             certain = pc.invert(doubtful)
             vouched = pc.replace_with_mask(vouched, vouched, certain.combine_chunks())
             events = events.filter(certain)
@@ -204,6 +202,14 @@ class BlockParser:
             self._pattern = None
 
 
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    """One DuckDB per process: opening one costs more than a small file. Parsers use cursors of it."""
+    connection = duckdb.connect(config={"threads": 1, "autoload_known_extensions": False})
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    return connection
+
+
 def _shape(line: bytes) -> Shape | None:
     """The order of the keys in a line; None where it could not be vouched for."""
     try:
@@ -267,7 +273,9 @@ def _nullable(grammar: str, nullable: bool = True) -> str:
 
 def _as_text(lines: pa.BinaryArray) -> pa.StringArray:
     """The same bytes seen as text, unchecked: what matters is checked by the pattern and by validate()."""
-    return pa.StringArray.from_buffers(len(lines), lines.buffers()[1], lines.buffers()[2], None, 0, lines.offset)
+    return pa.StringArray.from_buffers(
+        len(lines), lines.buffers()[1], lines.buffers()[2], None, 0, lines.offset
+    )
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -290,5 +298,6 @@ def _too_long_row(line: bytes, size: int, sha256: str, line_number: int) -> tupl
 def _rows(rows: list[tuple[object, ...]]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)
     return pa.table(
-        [pa.array(values, kind) for values, kind in zip(columns, _COLUMNS.types, strict=True)], schema=_COLUMNS
+        [pa.array(values, kind) for values, kind in zip(columns, _COLUMNS.types, strict=True)],
+        schema=_COLUMNS,
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +57,8 @@ def scan_sql(contract: Contract, locations: Sequence[str]) -> str:
         columns = ", ".join(f"CAST(NULL AS {sql_type(c.type)}) AS {c.name}" for c in contract.columns)
         return f"SELECT {columns}, CAST(NULL AS VARCHAR) AS _location WHERE false"
     ids = ", ".join(
-        f"{c.id}: {{name: '{c.name}', type: '{sql_type(c.type)}', default_value: NULL}}" for c in contract.columns
+        f"{c.id}: {{name: '{c.name}', type: '{sql_type(c.type)}', default_value: NULL}}"
+        for c in contract.columns
     )
     paths = ", ".join(quoted(location) for location in locations)
     columns = ", ".join(contract.column_names)
@@ -118,7 +122,7 @@ class DuckDBOutput:
         with self._connection.cursor() as cursor:
             if aside:
                 cursor.register("kept", reader.schema.empty_table())
-                cursor.execute(f"CREATE OR REPLACE TABLE {aside} AS SELECT * FROM kept")
+                cursor.execute(f"CREATE OR REPLACE TABLE {aside} AS SELECT * FROM kept")  # noqa: S608 - as below
             for batch in reader:
                 rows = pa.Table.from_batches([batch])
                 if aside:
@@ -129,6 +133,20 @@ class DuckDBOutput:
 
     def close(self) -> list[Path]:
         return self._files.close()
+
+
+def _then_release(function: Callable[[Task], Result], task: Task) -> Result:
+    try:
+        return function(task)
+    finally:
+        release_memory()
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system: processes that wait would hold it for those that work."""
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):  # glibc only
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class DuckDBEngine:
@@ -156,6 +174,7 @@ class DuckDBEngine:
             yield DuckDBSession(connection)
         finally:
             connection.close()
+            release_memory()
 
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
         # A few files are landed sooner than a worker process starts.
@@ -165,7 +184,7 @@ class DuckDBEngine:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"))
         try:
-            yield from self._pool.map(function, tasks)
+            yield from self._pool.map(partial(_then_release, function), tasks)
         except BrokenProcessPool as err:
             self._pool = None
             raise TryAgain(

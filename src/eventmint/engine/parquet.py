@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -103,15 +104,12 @@ class TableFile:
 
 def _as_declared(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The columns of the schema in its types; a dictionary stays one, it makes the same Parquet."""
-    columns = []
-    fields = []
-    for declared in schema:
-        column = rows[declared.name]
-        if pa.types.is_dictionary(column.type):
-            declared = declared.with_type(column.type)
-        columns.append(column.cast(declared.type))
-        fields.append(declared)
-    return pa.table(columns, schema=pa.schema(fields))
+
+    def kept(field: pa.Field) -> pa.Field:
+        given = rows.schema.field(field.name).type
+        return field.with_type(given) if pa.types.is_dictionary(given) else field
+
+    return rows.select(schema.names).cast(pa.schema([kept(field) for field in schema]))
 
 
 class SplitFiles:
@@ -171,7 +169,7 @@ def write_table(rows: pa.Table, contract: Contract, path: Path) -> Path:
     return output.close()
 
 
-def read_rows(locations: Iterable[str]) -> list[dict[str, object]]:
+def read_rows(locations: Iterable[str]) -> list[dict[str, Any]]:
     """Return the rows of files that are known to be small."""
     return [row for location in locations for row in pq.read_table(location, partitioning=None).to_pylist()]
 

@@ -6,7 +6,7 @@ writes files; the pipeline finds its inputs and commits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -33,7 +33,9 @@ def open_changes(session: Session, came: Sequence[str], went: Sequence[str]) -> 
     session.scan("came", silver, came)
     session.scan("went", silver, went)
     session.view("changed_events", "SELECT *, 1 AS sign FROM came UNION ALL SELECT *, -1 AS sign FROM went")
-    hours = session.rows("SELECT DISTINCT event_date, event_hour FROM changed_events ORDER BY event_date, event_hour")
+    hours = session.rows(
+        "SELECT DISTINCT event_date, event_hour FROM changed_events ORDER BY event_date, event_hour"
+    )
     return [(row["event_date"], row["event_hour"]) for row in hours]
 
 
@@ -84,7 +86,7 @@ def rebuild_set(
 def answer_days(
     session: Session,
     table_name: str,
-    blocks: dict[str, Sequence[str]],
+    blocks: Mapping[str, Sequence[str]],
     held: Sequence[str],
     folder: Path,
     stem: str,

@@ -1,4 +1,4 @@
-"""analytics.duckdb: what analysts open. Gold as tables, bronze and silver as views, comments from the contracts.
+"""analytics.duckdb: what analysts open. Gold as tables, bronze and silver as views, columns explained.
 
 Built beside the old one and swapped in by an atomic rename, so that a reader sees the old state or the new
 one. Only what changed is written: the days of gold that were replaced, the names of files that came and went.
@@ -61,13 +61,19 @@ def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
         connection.execute("BEGIN")
         for shape in _shown_contracts():
             table = catalog.load(shape)
-            changes = changes_since(table, shape, published.get(shape.table, 0)) if shape.table in published else None
+            changes = (
+                changes_since(table, shape, published.get(shape.table, 0))
+                if shape.table in published
+                else None
+            )
             complete = changes is None
             if changes is None:
                 changes = Changes(tuple(live_files(table, shape)))
             if shape.table in _TABLES:
                 days = None if complete else changes.days
-                locations = [] if days == frozenset() else [f.location for f in live_files(table, shape, days=days)]
+                locations = (
+                    [] if days == frozenset() else [f.location for f in live_files(table, shape, days=days)]
+                )
                 _replace_days(connection, shape, locations, None if days is None else sorted(map(str, days)))
             else:
                 _update_view(connection, shape, changes, complete)
@@ -81,9 +87,12 @@ def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
     for schema in ("bronze", "silver", "gold", "ops"):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-    connection.execute("CREATE TABLE IF NOT EXISTS ops.published (table_name VARCHAR PRIMARY KEY, seq BIGINT)")
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS ops.files (table_name VARCHAR, location VARCHAR, PRIMARY KEY (table_name, location))"
+        "CREATE TABLE IF NOT EXISTS ops.published (table_name VARCHAR PRIMARY KEY, seq BIGINT)"
+    )
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS ops.files "
+        "(table_name VARCHAR, location VARCHAR, PRIMARY KEY (table_name, location))"
     )
     for name in _TABLES:
         shape = contract(name)
@@ -106,15 +115,19 @@ def _replace_days(
     connection.execute(f"INSERT INTO {shape.table} SELECT {columns} FROM ({scan_sql(shape, locations)})")  # noqa: S608
 
 
-def _update_view(connection: duckdb.DuckDBPyConnection, shape: Contract, changes: Changes, complete: bool) -> None:
+def _update_view(
+    connection: duckdb.DuckDBPyConnection, shape: Contract, changes: Changes, complete: bool
+) -> None:
     if complete:
         connection.execute("DELETE FROM ops.files WHERE table_name = ?", [shape.table])
-    for file in changes.removed:
-        connection.execute("DELETE FROM ops.files WHERE table_name = ? AND location = ?", [shape.table, file.location])
-    if changes.added:
-        connection.executemany(
-            "INSERT OR REPLACE INTO ops.files VALUES (?, ?)", [(shape.table, f.location) for f in changes.added]
-        )
+    removed, added = ([file.location for file in files] for files in (changes.removed, changes.added))
+    connection.execute(
+        "DELETE FROM ops.files WHERE table_name = ? AND location IN (SELECT UNNEST(CAST(? AS VARCHAR[])))",
+        [shape.table, removed],
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO ops.files SELECT ?, UNNEST(CAST(? AS VARCHAR[]))", [shape.table, added]
+    )
     rows = connection.execute(
         "SELECT location FROM ops.files WHERE table_name = ? ORDER BY location", [shape.table]
     ).fetchall()

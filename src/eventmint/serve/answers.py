@@ -31,7 +31,8 @@ def answer(database: Path, name: str, start: date | None, end: date | None) -> p
     with _read_only(database) as connection:
         return connection.sql(
             f"SELECT {columns} FROM gold.{name} "  # noqa: S608 - names of contracts; the days are bound
-            "WHERE event_date >= COALESCE(?, DATE '0001-01-01') AND event_date < COALESCE(?, DATE '9999-12-31') "
+            "WHERE event_date >= COALESCE(?, DATE '0001-01-01') "
+            "AND event_date < COALESCE(?, DATE '9999-12-31') "
             f"ORDER BY {_ORDER[name]}",
             params=[start, end],
         ).to_arrow_table()
@@ -45,7 +46,9 @@ def select(database: Path, statement: str, limit: int | None = None) -> pa.Table
     """
     with _read_only(database) as connection:
         _require_one_select(connection, statement)
-        allowed = connection.execute("SELECT location FROM ops.files").fetchall() if _may_read(statement) else []
+        allowed = (
+            connection.execute("SELECT location FROM ops.files").fetchall() if _may_read(statement) else []
+        )
         connection.execute("SET allowed_paths = ?", [[location for (location,) in allowed]])
         for setting in (
             "SET enable_external_access = false",
@@ -55,11 +58,23 @@ def select(database: Path, statement: str, limit: int | None = None) -> pa.Table
             connection.execute(setting)
         try:
             relation = connection.sql(statement)
-            if relation is None:  # SHOW with nothing to show
-                return pa.table({})
-            return (relation if limit is None else relation.limit(limit)).to_arrow_table()
+            return relation.to_arrow_table() if limit is None else _first_rows(relation, limit)
         except duckdb.Error as err:
-            raise FixSettings(f"The query failed: {_first_line(err)}", "Tables: gold.*, silver.*, bronze.*.") from err
+            raise FixSettings(
+                f"The query failed: {_first_line(err)}", "Tables: gold.*, silver.*, bronze.*."
+            ) from err
+
+
+def _first_rows(relation: duckdb.DuckDBPyRelation, limit: int) -> pa.Table:
+    """Return the first rows without computing the rest."""
+    batches, count = [], 0
+    reader = relation.to_arrow_reader(max(limit, 1))
+    for batch in reader:
+        batches.append(batch)
+        count += batch.num_rows
+        if count >= limit:
+            break
+    return pa.Table.from_batches(batches, reader.schema).slice(0, limit)
 
 
 def split_statements(text: str) -> list[str]:
@@ -93,11 +108,12 @@ def quarantined_lines(catalog: LakeCatalog, reason: str | None, limit: int) -> l
     if reason:
         condition += f" AND list_contains(string_split(problem, ', '), {quoted(reason)})"
     with connect() as connection:
-        found: list[dict[str, Any]] = connection.sql(
-            "SELECT source_file, line_number, problem, raw, extra "
-            f"FROM ({_quarantine_sql(catalog)}) WHERE {condition} "  # noqa: S608 - our names, the reason is quoted
+        rows = connection.sql(
+            "SELECT source_file, line_number, problem, raw, extra "  # noqa: S608 - the reason is quoted
+            f"FROM ({_quarantine_sql(catalog)}) WHERE {condition} "
             f"ORDER BY source_file, line_number LIMIT {int(limit)}"
-        ).to_arrow_table().to_pylist()
+        )
+        found: list[dict[str, Any]] = rows.to_arrow_table().to_pylist()
         return found
 
 
@@ -125,7 +141,9 @@ def _read_only(database: Path) -> duckdb.DuckDBPyConnection:
         connection.execute(f"ATTACH {quoted(str(database))} AS analytics (READ_ONLY)")
     except duckdb.Error as err:
         connection.close()
-        raise FixData(f"{database}: cannot be opened: {_first_line(err)}", "Run `eventmint run` to rebuild it.") from err
+        raise FixData(
+            f"{database}: cannot be opened: {_first_line(err)}", "Run `eventmint run` to rebuild it."
+        ) from err
     connection.execute("USE analytics")
     connection.execute("SET search_path = 'analytics.gold,analytics.main'")
     return connection

@@ -1,12 +1,10 @@
 """Rows as text for machines (JSON, JSON Lines, CSV) and single values as text for people.
 
-Decimals stay decimal: nothing passes through a float. Text that comes from data is never trusted: on a terminal
-its control characters are shown as escapes, in CSV a cell that a spreadsheet would run as a formula is disarmed.
+Decimals stay decimal: nothing passes through a float. A CSV cell that a spreadsheet would run is disarmed.
 """
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -19,26 +17,15 @@ from typing import Any
 import pyarrow as pa
 
 from eventmint.errors import FixSettings
+from eventmint.serve.streams import SCHEMA_VERSION, plain
 
-SCHEMA_VERSION = 1
 _ROWS_AT_ONCE = 5_000
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _TINY, _HUGE = 1e-4, 1e15
 
 
-def plain(text: str) -> str:
-    """Return text that is safe to print: line breaks, escape sequences and hidden marks are spelled out."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _spelled(char) for char in text)
-
-
-def _spelled(char: str) -> str:
-    return char.encode("unicode_escape").decode()
-
-
 def json_text(document: dict[str, Any]) -> str:
-    """Return one JSON document with its schema version; only ASCII, so that any terminal and any locale will do."""
+    """Return one JSON document with its schema version; in ASCII, so that any terminal and locale will do."""
     return json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, default=jsonable)
 
 
@@ -81,14 +68,17 @@ def json_lines(table: pa.Table) -> Iterator[str]:
 def csv_lines(table: pa.Table, clean: Callable[[str], str] = str) -> Iterator[str]:
     """Yield CSV as RFC 4180 has it; NULL is empty; `clean` is applied to every text.
 
-    A text cell that begins like a formula gets a leading apostrophe: spreadsheets would run it. Numbers are left alone.
+    A text cell that begins like a formula gets a leading apostrophe: spreadsheets would run it.
     """
     is_text = [not _is_plain_number(field.type) for field in table.schema]
     yield _csv([[_disarmed(clean(name)) for name in table.column_names]])
     for start in range(0, table.num_rows, _ROWS_AT_ONCE):
         rows = rows_of(table.slice(start, _ROWS_AT_ONCE))
         yield _csv(
-            [_disarmed(clean(cell_text(value))) if text else cell_text(value) for value, text in zip(row, is_text, strict=True)]
+            [
+                _disarmed(clean(cell_text(value))) if text else cell_text(value)
+                for value, text in zip(row, is_text, strict=True)
+            ]
             for row in rows
         )
 
@@ -132,16 +122,6 @@ def share(part: float | Decimal, whole: float | Decimal) -> str:
         return "<0.1%"
     text = f"{percent:.1f}%"
     return ">99.9%" if text == "100.0%" and part < whole else text
-
-
-def raw_line(raw: bytes) -> dict[str, str]:
-    """Return a line's bytes for JSON: as text, and once more in base64 where the text can't say it all."""
-    text = {"raw": raw.decode("utf-8", "backslashreplace")}
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        text["raw_base64"] = base64.b64encode(raw).decode()
-    return text
 
 
 def _values(kind: pa.DataType, column: pa.ChunkedArray) -> Sequence[Any]:

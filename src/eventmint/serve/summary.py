@@ -1,7 +1,7 @@
 """What a screen shows of the five answers: a few rows for a period, summed in SQL over the gold tables.
 
-The days are UTC and half-open; they come as dates, never as text. Nothing is read here: who has a lake runs the
-statements. `total` says how many rows a list would have without its limit.
+The days are UTC and half-open; they come as dates, never as text. Nothing is read here: who has a lake runs
+the statements. `total` says how many rows a list would have without its limit.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ def summary_sql(answer: str, period: Period) -> str:
 
 def days_sql(period: Period) -> str:
     """Return the statement for the first and the last day with events."""
-    return (
-        "SELECT MIN(event_date) AS first_day, MAX(event_date) AS last_day, COUNT(*) AS days "
-        f"FROM gold.user_activity WHERE {period.condition}"  # noqa: S608 - dates
-    )
+    return _DAYS.format(days=period.condition)
 
 
+_DAYS = """
+    SELECT MIN(event_date) AS first_day, MAX(event_date) AS last_day, COUNT(*) AS days
+    FROM gold.user_activity
+    WHERE {days}"""
 _SUMMARIES = {
     "conversion_funnel": """
         SELECT

@@ -1,24 +1,28 @@
 """The terminal: a page of text with tables and bars, and the watcher of a run. The only user of Rich.
 
-Every text is made safe before it is printed. Colour and bold only repeat what words and numbers say; NO_COLOR,
-FORCE_COLOR and TERM=dumb are respected (by Rich). A page fits 80 columns where its texts are short; on a terminal
-long texts are cut to its width, in a pipe nothing is cut.
+Every text is made safe before it is printed. Colour and bold only repeat what words and numbers say;
+NO_COLOR, FORCE_COLOR and TERM=dumb are respected (by Rich). A page fits 80 columns where its texts are short;
+on a terminal long texts are cut to its width, in a pipe nothing is cut.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
 from eventmint.run_log import Progress, Silent
-from eventmint.serve.formats import plain
+from eventmint.serve.streams import plain
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
 
 BAR_CELLS = 20
 SECONDS_BETWEEN_LINES = 10
@@ -73,7 +77,9 @@ class Page:
             for column, cell, width in zip(columns, row, widths, strict=True):
                 fitted = cell if cell_len(cell) <= width else f"{set_cell_size(cell, width - 1)}…"
                 space = " " * (width - cell_len(fitted))
-                parts.append((space + fitted if column.right else fitted + space, "dim" if is_title else column.style))
+                parts.append(
+                    (space + fitted if column.right else fitted + space, "dim" if is_title else column.style)
+                )
             line = Text(_GAP).join(Text(*part) for part in parts)
             line.rstrip()
             self._lines.append(line)
@@ -127,7 +133,7 @@ def watching(stream: TextIO, is_silent: bool = False) -> Iterator[Progress]:
         yield PlainProgress(stream)
         return
     from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import Progress as Bars  # slow to import, and only a terminal needs it
 
     bars = Bars(
         TextColumn("{task.description:<8}"),
@@ -164,61 +170,73 @@ class _Stage:
         return text
 
 
-class PlainProgress:
-    """Writes a line when a stage ends, and one every ten seconds while it lasts."""
+class _Watcher:
+    """Keeps count of the stage and tells when it has ended."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self) -> None:
         self._stage = _Stage()
-        self._wrote: dict[str, float] = {}
+        self._told: dict[str, float] = {}
 
     def start(self, stage: str, files: int, size_bytes: int) -> None:
         self._stage = _Stage(stage, files, size_bytes, started=time.monotonic())
 
     def advance(self, files: int, size_bytes: int, lines: int) -> None:
-        _advance(self._stage, files, size_bytes, lines)
-        if time.monotonic() - max(self._stage.started, *self._wrote.values(), 0) >= SECONDS_BETWEEN_LINES:
-            self._write(self._stage.name, self._stage.note())
+        self._stage.done_files += files
+        self._stage.done_bytes += size_bytes
+        self._stage.lines += lines
 
     def finish(self, stage: str, note: str) -> None:
         # A long backlog comes in many batches: not each of them is worth a line.
-        if time.monotonic() - self._wrote.get(stage, float("-inf")) >= SECONDS_BETWEEN_LINES:
-            self._write(stage, f"{note}, {time.monotonic() - self._stage.started:.1f} s")
+        if time.monotonic() - self._told.get(stage, -math.inf) >= SECONDS_BETWEEN_LINES:
+            self.tell(stage, f"{note}, {time.monotonic() - self._stage.started:.1f} s")
 
-    def _write(self, stage: str, note: str) -> None:
-        self._wrote[stage] = time.monotonic()
-        self._stream.write(f"{stage:<8}  {note}\n")
+    def tell(self, stage: str, note: str) -> None:
+        self._told[stage] = time.monotonic()
+        self.write(f"{stage:<8}  {note}")
+
+    def write(self, line: str) -> None:
+        raise NotImplementedError
+
+
+class PlainProgress(_Watcher):
+    """Writes a line when a stage ends, and one every ten seconds while it lasts."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def advance(self, files: int, size_bytes: int, lines: int) -> None:
+        super().advance(files, size_bytes, lines)
+        if time.monotonic() - max(self._stage.started, *self._told.values(), 0) >= SECONDS_BETWEEN_LINES:
+            self.tell(self._stage.name, self._stage.note())
+
+    def write(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
         self._stream.flush()
 
 
-class LiveProgress:
+class LiveProgress(_Watcher):
     """Moves a bar while a stage lasts and leaves a line when it ends."""
 
     def __init__(self, bars: Bars) -> None:
+        super().__init__()
         self._bars = bars
-        self._stage = _Stage()
-        self._wrote: dict[str, float] = {}
         self._task = bars.add_task("", total=None, note="", visible=False)
 
     def start(self, stage: str, files: int, size_bytes: int) -> None:
-        self._stage = _Stage(stage, files, size_bytes, started=time.monotonic())
+        super().start(stage, files, size_bytes)
         self._bars.reset(self._task, description=stage, total=size_bytes or None, visible=True, note="")
 
     def advance(self, files: int, size_bytes: int, lines: int) -> None:
-        _advance(self._stage, files, size_bytes, lines)
+        super().advance(files, size_bytes, lines)
         self._bars.update(self._task, advance=size_bytes, note=self._stage.note())
 
     def finish(self, stage: str, note: str) -> None:
         self._bars.update(self._task, visible=False)
-        if time.monotonic() - self._wrote.get(stage, float("-inf")) >= SECONDS_BETWEEN_LINES:
-            self._wrote[stage] = time.monotonic()
-            self._bars.console.print(f"{stage:<8}  {note}, {time.monotonic() - self._stage.started:.1f} s", soft_wrap=True)
+        super().finish(stage, note)
 
-
-def _advance(stage: _Stage, files: int, size_bytes: int, lines: int) -> None:
-    stage.done_files += files
-    stage.done_bytes += size_bytes
-    stage.lines += lines
+    def write(self, line: str) -> None:
+        self._bars.console.print(line, soft_wrap=True)
 
 
 def _rate(per_second: float) -> str:

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - statements are composed of the contract's own column names; no value from data is in them
 """The books of silver: per UTC hour, valid lines, events, duplicates, key conflicts and amounts.
 
 Each term is counted from rows of its own, so that `valid = events + duplicates` is a check and not a
@@ -65,10 +66,14 @@ def read_books(session: Session, terms: Terms, conflicts: str, gained: str, lost
         return f"SELECT {hour} AS hour, {columns} FROM {source} GROUP BY {hour}"
 
     parts = [
-        part(name, f"{sign} * COUNT(*)", source) for name, sources in terms.items() for sign, source in sources
+        part(name, f"{sign} * COUNT(*)", source)
+        for name, sources in terms.items()
+        for sign, source in sources
     ]
     parts.append(part("key_conflicts", "SUM(n)", f"({conflicts}) AS conflicts"))
-    parts += [part("amount", f"SUM({sign} * {_AMOUNT})", source) for sign, source in (("1", gained), ("-1", lost))]
+    parts += [
+        part("amount", f"SUM({sign} * {_AMOUNT})", source) for sign, source in (("1", gained), ("-1", lost))
+    ]
     sums = ", ".join(f"CAST(SUM({n}) AS BIGINT) AS {n}" for n in names[:-1])
     found = session.rows(
         f"SELECT hour, {sums}, CAST(SUM(amount) AS DECIMAL(38, 6)) AS amount "
@@ -104,13 +109,17 @@ def recount_day(
     conflicts = f"SELECT event_time, COUNT(*) - 1 AS n FROM day_events GROUP BY {', '.join(NATURAL_KEY)}"
     session.view(
         "day_repeats",
-        "SELECT event_time FROM ("
-        f"SELECT event_time, ROW_NUMBER() OVER (PARTITION BY {identity} ORDER BY {_ORDER}) AS copy FROM day_lines"
+        "SELECT event_time FROM (SELECT event_time, "
+        f"ROW_NUMBER() OVER (PARTITION BY {identity} ORDER BY {_ORDER}) AS copy FROM day_lines"
         ") AS copies WHERE copy > 1",
     )
     return read_books(
         session,
-        {"valid": [("1", "day_lines")], "events": [("1", "day_events")], "duplicates": [("1", "day_repeats")]},
+        {
+            "valid": [("1", "day_lines")],
+            "events": [("1", "day_events")],
+            "duplicates": [("1", "day_repeats")],
+        },
         conflicts if key is None else "SELECT event_time, 0 AS n FROM day_events WHERE false",
         "day_events",
         nothing,
@@ -119,7 +128,9 @@ def recount_day(
 
 def merge(old: Books, change: Books) -> Books:
     """Return the books after a change; hours without anything left are dropped."""
-    merged = {hour: old.get(hour, HourBook()) + change.get(hour, HourBook()) for hour in old.keys() | change.keys()}
+    merged = {
+        hour: old.get(hour, HourBook()) + change.get(hour, HourBook()) for hour in old.keys() | change.keys()
+    }
     return {hour: book for hour, book in sorted(merged.items()) if book}
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - statements are composed of the contract's own column names; no value from data is in them
 """Silver: every true event once, whatever the order and number of its deliveries.
 
 `refine` turns what changed in bronze into files for silver.events_cleaned: it reads the new lines, the held
@@ -103,10 +104,14 @@ def _prepare(session: Session, intake: Intake, columns: Sequence[str]) -> None:
         session.table("gone_lines", _valid_lines("gone_files", intake.gone_contents))
         session.view("live_lines", _valid_lines("live_files", intake.live_contents))
         session.table("returned", f"SELECT {_FIELDS} FROM live_lines AS other WHERE {is_gone}")
-        session.table("withdrawn", f"SELECT {_FIELDS}, amount, _location FROM held_files AS other WHERE {is_gone}")
+        session.table(
+            "withdrawn", f"SELECT {_FIELDS}, amount, _location FROM held_files AS other WHERE {is_gone}"
+        )
         session.view("held", f"SELECT {_FIELDS} FROM held_files AS other WHERE NOT {is_gone}")
-    pool = f"SELECT {_FIELDS} FROM arrived UNION ALL SELECT {_FIELDS} FROM returned" if intake.gone else (
-        f"SELECT {_FIELDS} FROM arrived"
+    pool = (
+        f"SELECT {_FIELDS} FROM arrived UNION ALL SELECT {_FIELDS} FROM returned"
+        if intake.gone
+        else (f"SELECT {_FIELDS} FROM arrived")
     )
     session.view("fresh", f"SELECT {_FIELDS}, {session.row_hash(columns)} AS key_hash FROM ({pool}) AS pool")
 
@@ -124,8 +129,8 @@ def _find_suspects(session: Session, columns: Sequence[str]) -> None:
     if "event_time" in columns:
         # Nearly all that came is newer than what is held: only the rest can have a rival.
         probe = (
-            "SELECT DISTINCT event_time FROM fresh "
-            "WHERE event_time BETWEEN (SELECT MIN(event_time) FROM held) AND (SELECT MAX(event_time) FROM held)"
+            "SELECT DISTINCT event_time FROM fresh WHERE event_time BETWEEN "
+            "(SELECT MIN(event_time) FROM held) AND (SELECT MAX(event_time) FROM held)"
         )
         matches = "event_time IN (SELECT event_time FROM probe)"
     else:
@@ -134,12 +139,12 @@ def _find_suspects(session: Session, columns: Sequence[str]) -> None:
     session.table("probe", probe)
     session.table(
         "maybe_rivals",
-        f"SELECT {_FIELDS}, {session.row_hash(columns)} AS key_hash FROM held "
-        f"WHERE {matches}",
+        f"SELECT {_FIELDS}, {session.row_hash(columns)} AS key_hash FROM held WHERE {matches}",
     )
     session.table(
         "suspects",
-        "SELECT key_hash FROM (SELECT key_hash FROM fresh UNION ALL SELECT key_hash FROM maybe_rivals) AS keys "
+        "SELECT key_hash "
+        "FROM (SELECT key_hash FROM fresh UNION ALL SELECT key_hash FROM maybe_rivals) AS keys "
         "GROUP BY key_hash HAVING COUNT(*) > 1",
     )
     session.table(
@@ -151,7 +156,9 @@ def _find_suspects(session: Session, columns: Sequence[str]) -> None:
 def _choose_survivors(session: Session, key: tuple[str, ...] | None) -> None:
     """Decide by value among the suspects: `survivors` are new events, `losers` are held ones that go."""
     if key is None:
-        session.table("survivors", f"SELECT DISTINCT {_FIELDS} FROM candidates EXCEPT SELECT {_FIELDS} FROM rivals")
+        session.table(
+            "survivors", f"SELECT DISTINCT {_FIELDS} FROM candidates EXCEPT SELECT {_FIELDS} FROM rivals"
+        )
         session.table("losers", f"SELECT {_FIELDS} FROM rivals WHERE false")
         return
     # The smallest line of each key survives; a held event that is not the smallest loses its place.
@@ -171,15 +178,20 @@ def _rewrite(session: Session, folder: Path, stem: str) -> tuple[list[Path], lis
     silver = contract("silver.events_cleaned")
     session.view("dropped", f"SELECT {_FIELDS} FROM withdrawn UNION ALL SELECT {_FIELDS} FROM losers")
     matches = _same("dropped", "held_files", EVENT_COLUMNS)
-    touched = session.rows(
-        f"SELECT DISTINCT _location FROM held_files WHERE EXISTS (SELECT 1 FROM dropped WHERE {matches}) "
-        "ORDER BY _location"
-    ) if session.rows("SELECT 1 AS any_row FROM dropped LIMIT 1") else []
+    touched = (
+        session.rows(
+            f"SELECT DISTINCT _location FROM held_files WHERE EXISTS (SELECT 1 FROM dropped WHERE {matches}) "
+            "ORDER BY _location"
+        )
+        if session.rows("SELECT 1 AS any_row FROM dropped LIMIT 1")
+        else []
+    )
     locations = [row["_location"] for row in touched]
     rewritten: list[Path] = []
     for number, location in enumerate(locations):
         session.scan("one_file", silver, [location])
-        keep = f"SELECT * FROM one_file WHERE NOT EXISTS (SELECT 1 FROM dropped WHERE {_same('dropped', 'one_file', EVENT_COLUMNS)})"
+        matches = _same("dropped", "one_file", EVENT_COLUMNS)
+        keep = f"SELECT * FROM one_file WHERE NOT EXISTS (SELECT 1 FROM dropped WHERE {matches})"
         rewritten += session.write(keep, silver, folder, f"{stem}-kept{number}", ("event_date",))
     return rewritten, locations
 
@@ -192,8 +204,7 @@ def _count(session: Session, key: tuple[str, ...] | None) -> Books:
 
         def beyond_first(source: str, sign: int) -> str:
             return (
-                f"SELECT event_time, {sign} * (COUNT(*) - 1) AS n FROM ({source}) AS twins "
-                f"GROUP BY {natural}"
+                f"SELECT event_time, {sign} * (COUNT(*) - 1) AS n FROM ({source}) AS twins GROUP BY {natural}"
             )
 
         after = f"SELECT {_FIELDS} FROM rivals UNION ALL SELECT {_FIELDS} FROM survivors"

@@ -40,7 +40,7 @@ def list_source(
     root: Path,
     pattern: str,
     *,
-    is_known: Callable[[str, str], bool] = lambda path, version: False,
+    is_known: Callable[[str, str], bool] | None = None,
     settle_seconds: float = 0.0,
 ) -> Listing:
     """Return the files below a folder that are not known yet.
@@ -66,10 +66,12 @@ def list_source(
             skipped.append((_name(path), "symlink"))
         elif not stat.S_ISREG(status.st_mode):
             skipped.append((_name(path), "not_a_file"))
-        elif not is_known(_name(path), _version(status)):
+        elif is_known is None or not is_known(_name(path), _version(status)):
             found.append((path, status))
     settled, unsettled = _settle(found, settle_seconds)
-    files = sorted((_source_file(path, status) for path, status in settled), key=lambda f: (f.received_at, f.path))
+    files = sorted(
+        (_source_file(path, status) for path, status in settled), key=lambda f: (f.received_at, f.path)
+    )
     return Listing(tuple(files), tuple(unsettled), tuple(skipped))
 
 
@@ -80,7 +82,9 @@ def _candidates(root: Path, pattern: str) -> Iterator[Path]:
     wanted = _glob(pattern)
 
     def fail(err: OSError) -> None:
-        raise FixData(f"{err.filename}: cannot be listed: {err.strerror}.", "Grant access, then run again.") from err
+        raise FixData(
+            f"{err.filename}: cannot be listed: {err.strerror}.", "Grant access, then run again."
+        ) from err
 
     base = root.resolve()
     for folder, subfolders, names in os.walk(base, onerror=fail, followlinks=False):
@@ -94,7 +98,9 @@ def _candidates(root: Path, pattern: str) -> Iterator[Path]:
 def _glob(pattern: str) -> re.Pattern[str]:
     translated = ""
     for part in re.split(r"(\*\*/|\*\*|\*|\?)", pattern):
-        translated += {"**/": r"(?:[^/]+/)*", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}.get(part, re.escape(part))
+        translated += {"**/": r"(?:[^/]+/)*", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}.get(
+            part, re.escape(part)
+        )
     return re.compile(translated, re.DOTALL)
 
 
@@ -141,9 +147,10 @@ def _name(path: Path) -> str:
 def _received_at(path: str, modified: float) -> datetime:
     for match in (_NAME_TIME.search(path.rsplit("/", 1)[-1]), _FOLDER_TIME.search(path)):
         if match:
+            digits = [part for part in match.groups() if part]
+            shape = "%Y%m%d%H%M%S"[: 2 * len(digits)]
             try:
-                year, month, day, *clock = (int(part) for part in match.groups() if part)
-                return datetime(year, month, day, *clock, tzinfo=UTC)
+                return datetime.strptime("".join(digits), shape).replace(tzinfo=UTC)
             except ValueError:
                 continue
     return datetime.fromtimestamp(modified, UTC)

@@ -22,6 +22,7 @@ MAX_RATIO = 500
 RATIO_FREE_BYTES = 16 << 20
 MAX_MEMBERS = 100_000
 
+_DEFLATE = 8
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 2, 4, 8, 16
 
 
@@ -107,7 +108,7 @@ class VerifiedGzip:
                 raise UnreadableFile("gzip_truncated")
             try:
                 chunk = inflater.decompress(data, CHUNK_BYTES)
-            except isal_zlib.error as err:
+            except isal_zlib.error as err:  # type: ignore[misc]  # the stub takes the class for an instance
                 raise UnreadableFile("gzip_corrupt") from err
             crc = isal_zlib.crc32(chunk, crc)
             length += len(chunk)
@@ -132,7 +133,7 @@ class VerifiedGzip:
 
     def _skip_header(self) -> None:
         _, _, method, flags = struct.unpack("<BBBB", self._exactly(4))
-        if method != 8 or flags & 0xE0:
+        if method != _DEFLATE or flags & 0xE0:
             raise UnreadableFile("gzip_corrupt")
         self._exactly(6)
         if flags & _FEXTRA:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table as IcebergTable
 from pyiceberg.transforms import DayTransform, IdentityTransform, Transform
 from pyiceberg.types import (
     BinaryType,
@@ -31,6 +31,7 @@ from pyiceberg.types import (
 
 from eventmint.contracts import Contract, all_contracts
 from eventmint.errors import FixData
+from eventmint.tables.plan import TableHandle
 
 _TYPES: dict[str, IcebergType] = {
     "binary": BinaryType(),
@@ -68,7 +69,7 @@ class LakeCatalog:
     def exists(self) -> bool:
         return self.file.exists()
 
-    def load(self, contract: Contract) -> IcebergTable:
+    def load(self, contract: Contract) -> TableHandle:
         """Return a fresh handle of the table.
 
         Raises: FixData: the lake has no such table, or one with another schema.
@@ -139,7 +140,7 @@ def _partition_spec(contract: Contract, schema: Schema) -> PartitionSpec:
         return UNPARTITIONED_PARTITION_SPEC
     by_day = contract.partition.startswith("day(")
     column = contract.partition.removeprefix("day(").rstrip(")")
-    transform: Transform[object, object] = DayTransform() if by_day else IdentityTransform()
+    transform: Transform[Any, Any] = DayTransform() if by_day else IdentityTransform()
     field = PartitionField(
         source_id=schema.find_field(column).field_id,
         field_id=1000,
@@ -149,7 +150,7 @@ def _partition_spec(contract: Contract, schema: Schema) -> PartitionSpec:
     return PartitionSpec(field)
 
 
-def _refuse_other_schema(table: IcebergTable, contract: Contract) -> None:
+def _refuse_other_schema(table: TableHandle, contract: Contract) -> None:
     def shape(schema: Schema) -> list[tuple[int, str, str, bool]]:
         return [(f.field_id, f.name, str(f.field_type), f.required) for f in schema.fields]
 

@@ -22,11 +22,10 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-from pyiceberg.table import Table as IcebergTable
 
 from eventmint.contracts import Contract
 from eventmint.errors import Bug, TryAgain
-from eventmint.tables.plan import BATCH, EPOCH, KIND, SEQ, LiveFile, local_path, seq_of
+from eventmint.tables.plan import BATCH, EPOCH, KIND, SEQ, LiveFile, TableHandle, local_path, seq_of
 
 
 class Conflict(TryAgain):
@@ -51,7 +50,7 @@ class Stamp:
 
 
 def commit(
-    table: IcebergTable,
+    table: TableHandle,
     contract: Contract,
     stamp: Stamp,
     *,
@@ -90,7 +89,7 @@ def commit(
             raise TryAgain(f"{contract.table}: the commit failed: {err}.", "Run again.") from err
 
 
-def data_folder(table: IcebergTable) -> Path:
+def data_folder(table: TableHandle) -> Path:
     return Path(local_path(table.location())) / "data"
 
 
@@ -104,7 +103,7 @@ def sync_folders(folders: Iterable[Path]) -> None:
             os.close(handle)
 
 
-def _adopt(table: IcebergTable, contract: Contract, scratch: Path) -> DataFile:
+def _adopt(table: TableHandle, contract: Contract, scratch: Path) -> DataFile:
     """Move a finished file to its final place and describe it for Iceberg.
 
     The name is a function of the content's inputs (see the stages), so that a repeat after a crash
@@ -119,7 +118,9 @@ def _adopt(table: IcebergTable, contract: Contract, scratch: Path) -> DataFile:
     )
     for column in contract.columns:
         if column.required and statistics.null_value_counts.get(column.id, 0):
-            raise Bug(f"{contract.table}.{column.name}: {statistics.null_value_counts[column.id]} rows are NULL.")
+            raise Bug(
+                f"{contract.table}.{column.name}: {statistics.null_value_counts[column.id]} rows are NULL."
+            )
     partition = statistics.partition(table.spec(), schema)
     folder = data_folder(table)
     if contract.partition:

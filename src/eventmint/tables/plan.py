@@ -12,14 +12,17 @@ from datetime import UTC, date, datetime, timedelta
 from pyiceberg.conversions import from_bytes
 from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, In, LessThanOrEqual
 from pyiceberg.manifest import DataFile, ManifestEntryStatus
-from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import IntegerType
 
 from eventmint.contracts import Contract
 from eventmint.errors import FixData
 
+# A table as it was when it was loaded: plans are made from it and commits on it.
+TableHandle = Table
 SEQ, BATCH, KIND = "eventmint.seq", "eventmint.batch", "eventmint.kind"
+_FEW_DAYS = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,12 +55,12 @@ class Changes:
         return frozenset(file.day for file in (*self.added, *self.removed) if file.day is not None)
 
 
-def seq_of(table: IcebergTable) -> int:
+def seq_of(table: TableHandle) -> int:
     """Number of the last batch that the table includes; 0 for none."""
     return int(table.properties.get(SEQ, "0"))
 
 
-def row_count(table: IcebergTable) -> int:
+def row_count(table: TableHandle) -> int:
     """Rows of the table by its newest snapshot's summary."""
     snapshot = table.current_snapshot()
     if snapshot is None or snapshot.summary is None:
@@ -66,7 +69,7 @@ def row_count(table: IcebergTable) -> int:
 
 
 def live_files(
-    table: IcebergTable,
+    table: TableHandle,
     contract: Contract,
     *,
     days: Collection[date] | None = None,
@@ -94,7 +97,7 @@ def live_files(
     return found
 
 
-def changes_since(table: IcebergTable, contract: Contract, seq: int) -> Changes | None:
+def changes_since(table: TableHandle, contract: Contract, seq: int) -> Changes | None:
     """Return what came and went after batch `seq`.
 
     Returns: None when that can't be told any more (the snapshots have expired): rebuild from all files.
@@ -122,7 +125,7 @@ def changes_since(table: IcebergTable, contract: Contract, seq: int) -> Changes 
     return Changes(tuple(added.values()), tuple(removed.values()))
 
 
-def newest_files(table: IcebergTable, contract: Contract) -> list[LiveFile]:
+def newest_files(table: TableHandle, contract: Contract) -> list[LiveFile]:
     """Return the files that the newest commit added."""
     snapshot = table.current_snapshot()
     if snapshot is None:
@@ -145,7 +148,7 @@ def _snapshot_seq(snapshot: Snapshot) -> int:
 
 
 def _entries(
-    table: IcebergTable, contract: Contract, snapshot: Snapshot
+    table: TableHandle, contract: Contract, snapshot: Snapshot
 ) -> Iterator[tuple[ManifestEntryStatus, LiveFile]]:
     for manifest in snapshot.manifests(table.io):
         if manifest.added_snapshot_id != snapshot.snapshot_id:
@@ -182,7 +185,13 @@ def _day_condition(contract: Contract, days: Collection[date]) -> BooleanExpress
             GreaterThanOrEqual(column, f"{min(days).isoformat()}T00:00:00+00:00"),
             LessThanOrEqual(column, f"{max(days).isoformat()}T23:59:59.999999+00:00"),
         )
-    return In(contract.partition or contract.bounds[0], {day.isoformat() for day in days})
+    column = contract.partition or contract.bounds[0]
+    if len(days) <= _FEW_DAYS:
+        return In(column, {day.isoformat() for day in days})
+    # A long list costs PyIceberg more than the files between; the caller's list decides in the end.
+    return And(
+        GreaterThanOrEqual(column, min(days).isoformat()), LessThanOrEqual(column, max(days).isoformat())
+    )
 
 
 def may_hold_values(file: LiveFile, contract: Contract, column: str) -> bool:
@@ -194,8 +203,5 @@ def may_hold_values(file: LiveFile, contract: Contract, column: str) -> bool:
 def value_bounds(file: LiveFile, contract: Contract, column: str) -> tuple[int, int]:
     """Smallest and largest value of an integer column, from the file's statistics."""
     field_id = next(c.id for c in contract.columns if c.name == column)
-    low, high = (
-        from_bytes(IntegerType(), bounds[field_id])
-        for bounds in (file.data_file.lower_bounds, file.data_file.upper_bounds)
-    )
-    return low, high
+    lowest, highest = file.data_file.lower_bounds[field_id], file.data_file.upper_bounds[field_id]
+    return int(from_bytes(IntegerType(), lowest)), int(from_bytes(IntegerType(), highest))

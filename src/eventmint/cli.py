@@ -1,0 +1,622 @@
+"""The command line: arguments become Settings, then one call of the Lake, then one document.
+
+stdout is the result, stderr is talk: progress, hints, errors. With `--json` stdout is exactly one JSON
+document and stderr is silent but for errors, each a JSON document of one line. Exit codes: 0 done; 1 a run or
+a check failed; 2 the command line or the configuration is wrong; 3 done and published, but more quarantined
+than allowed; 4 another run is at work; 130 interrupted.
+
+Heavy modules are imported inside the commands: `--help` needs none of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import chdir
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from eventmint import __version__
+from eventmint.errors import Bug, EventmintError, FixData, FixSettings
+from eventmint.serve.streams import (
+    machine_trouble,
+    plain,
+    prepare_streams,
+    tell_error,
+    write_error,
+    write_out,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from eventmint.config import Settings
+    from eventmint.lake import Lake
+    from eventmint.serve.summary import Period
+    from eventmint.serve.terminal import Page
+
+# As in contracts.ANSWERS, which is slow to import.
+ANSWERS = ("conversion_funnel", "hourly_revenue", "top_products", "category_performance", "user_activity")
+STATUSES = ("landed", "same_content", "set_aside")
+TABLE_ROWS = 100
+SET_ASIDE_SHOWN = 5
+DEMO, CLONE_DATA = Path("demo"), Path("sample-data")
+
+
+class Interrupted(EventmintError):
+    """Ctrl-C."""
+
+    exit_code = 130
+
+
+class QuarantineAboveLimit(EventmintError):
+    """The run is done and published, but set more lines aside than `quality.max_quarantine` allows."""
+
+    exit_code = 3
+
+
+# ---- the frame of every command ----------------------------------------------------------------------------
+
+
+@dataclass
+class Call:
+    """How this call was made, and how it speaks."""
+
+    config: Path | None = None
+    home: Path | None = None
+    is_quiet: bool = False
+    is_verbose: bool = False
+    wants_json: bool = False
+
+    @property
+    def is_silent(self) -> bool:
+        return self.is_quiet or self.wants_json
+
+    def settings(self, flags: Mapping[str, Any] | None = None) -> Settings:
+        from eventmint.config import load_settings
+
+        return load_settings(self.config, home=self.home, flags=flags, environment=os.environ)
+
+    def lake(self) -> Lake:
+        from eventmint.lake import Lake
+
+        return Lake(self.settings())
+
+    def put(self, document: Mapping[str, Any], draw: Callable[[Page, Mapping[str, Any]], None]) -> None:
+        """Write the result: the document itself, or a screen drawn from it."""
+        if self.wants_json:
+            from eventmint.serve.formats import json_text
+
+            write_out([json_text(dict(document)), "\n"])
+        else:
+            from eventmint.serve.terminal import Page
+
+            page = Page(sys.stdout)
+            draw(page, document)
+            write_out([page.text()])
+
+    def say(self, text: str) -> None:
+        """Talk on stderr, unless nobody wants to hear it."""
+        if not self.is_silent:
+            write_error(text)
+
+
+SWITCHES = (
+    (["--json", "wants_json"], "One JSON document on stdout."),
+    (["-q", "--quiet", "is_quiet"], "Errors only."),
+    (["-v", "--verbose", "is_verbose"], "Say more, and where an error comes from."),
+)
+
+
+def switches() -> list[click.Option]:
+    """Return the options that may stand before and after a command's name."""
+    return [
+        click.Option(flags, is_flag=True, expose_value=False, callback=_note, help=text)
+        for flags, text in SWITCHES
+    ]
+
+
+def _note(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    call = ctx.ensure_object(Call)
+    if value and option.name:
+        setattr(call, option.name, True)
+    if call.is_quiet and call.is_verbose:
+        raise click.UsageError("-q and -v exclude each other.", ctx)
+
+
+class Command(click.Command):
+    """A command that takes the switches also after its own name."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += switches()
+
+
+class Group(click.Group):
+    """The command line as a whole."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += switches()
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return [*self.commands]  # in the order of a newcomer's day, not of the alphabet
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # caught here, because Click would write an empty line
+            raise Interrupted("interrupted: what was published is still in place.", "Run it again.") from None
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-C",
+    "home",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Work in DIR.",
+)
+@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Instead of eventmint.toml.")
+@click.version_option(__version__, message="eventmint %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, home: Path | None, config: Path | None) -> None:
+    """Raw shop events in, five answers out, every line accounted for."""
+    call = ctx.ensure_object(Call)
+    call.config = config
+    if home is not None:
+        ctx.with_resource(chdir(home))
+        call.home = Path.cwd()
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    is_verbose = not {"-v", "--verbose"}.isdisjoint(arguments)
+    prepare_streams(is_verbose)
+    try:
+        return cli.main(arguments, prog_name="eventmint", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as err:
+        err.show()
+        return err.exit_code
+    except Exception as err:  # noqa: BLE001 - the outermost entry
+        error = _told(err, is_verbose)
+        if is_verbose:
+            import traceback
+
+            write_error("".join(traceback.format_exception(err)).rstrip())
+    tell_error(error, wants_json="--json" in arguments)
+    return error.exit_code
+
+
+def _told(err: Exception, is_verbose: bool) -> EventmintError:
+    """Return an exception as something to tell a person; what nobody foresaw is a bug."""
+    if isinstance(err, EventmintError):
+        return err
+    if isinstance(err, click.UsageError):
+        message = err.format_message()
+        command = err.ctx.command_path if err.ctx else "eventmint"
+        return FixSettings(message + "." * (message[-1:] not in ".?)"), f"See `{command} --help`.")
+    if isinstance(err, click.Abort):
+        return Interrupted("interrupted.")
+    hint = "" if is_verbose else "See where with -v."
+    return machine_trouble(err) or Bug(f"a bug in eventmint: {type(err).__name__}: {err}.", hint)
+
+
+# ---- start -------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.pass_obj
+def init(call: Call, folder: Path) -> None:
+    """Write eventmint.toml and the data folder."""
+    from eventmint.serve.first_steps import write_settings
+
+    config, is_new = write_settings(folder)
+    said = "written" if is_new else "there already, left as it is"
+    call.put({"config": str(config), "written": is_new}, lambda page, _: page.line(f"{config}: {said}"))
+    call.say(f"next: put *.jsonl.gz files below {folder / 'data' / 'events'}, then `eventmint run`")
+
+
+class SampleCommand(Command):
+    """Takes its options from the generator, when they are asked for."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from eventmint.sources.sample import HELP, SampleSettings, option
+
+        if not any(parameter.name == "seed" for parameter in self.params):
+            for name, meaning in HELP.items():
+                default = getattr(SampleSettings, name)
+                kind: Any = {"start": _moment, "truth": Path}.get(name, type(default))
+                shown = default is not None and "default" not in meaning
+                text = f"{meaning[0].upper()}{meaning[1:]}."
+                self.params.append(
+                    click.Option([option(name)], type=kind, default=default, show_default=shown, help=text)
+                )
+        return super().get_params(ctx)
+
+
+def _moment(value: str | datetime) -> datetime:
+    try:
+        return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a time like 2026-01-15T10:00:00Z") from None
+
+
+@cli.command(cls=SampleCommand)
+@click.pass_obj
+def sample(call: Call, /, **values: Any) -> None:
+    """Generate sample events, and the right answers to them."""
+    from eventmint.sources.sample import Progress, SampleSettings, SettingsError, generate
+
+    try:
+        settings = SampleSettings(**values)
+    except SettingsError as err:
+        raise FixSettings(f"{err}.", "See `eventmint sample --help`.") from None
+    made = generate(settings, (lambda _: None) if call.is_silent else Progress(settings.num_files))
+    folder = str(settings.output_dir)
+    counts = ", ".join(f"{count:,} {name}" for name, count in made.totals.items())
+    document = {"folder": folder, "files": len(made.files), "totals": made.totals}
+    call.put(document, lambda page, _: page.line(f"{len(made.files)} files in {folder}: {counts}"))
+    call.say(f"next: eventmint run {folder}")
+
+
+@cli.command()
+@click.pass_obj
+def demo(call: Call) -> int:
+    """Take sample data through everything: the first five minutes."""
+    from eventmint.config import load_settings
+    from eventmint.lake import Lake
+    from eventmint.serve.first_steps import after_demo, open_demo
+    from eventmint.serve.screens import draw_demo
+    from eventmint.serve.summary import Period
+
+    # Its own configuration, and nothing from the environment: that is about somebody's real data.
+    settings = load_settings(open_demo(DEMO, CLONE_DATA))
+    truth = settings.source_path / "truth.json"
+    if settings.source_path.resolve() == (DEMO / "data").resolve() and not truth.exists():
+        from eventmint.sources.sample import SampleSettings, generate
+
+        call.say(f"sample    two hours of a made-up shop, written to {DEMO / 'data'}")
+        generate(SampleSettings(output_dir=settings.source_path, bad_rate=0.0014, truth=truth, workers=1))
+    report = _run(call, settings, None)
+    lake = Lake(settings)
+    differences = _differences_from(truth, lake)
+    document = {
+        "run": report,
+        "answers": _rows_of_answers(lake, ANSWERS, Period()),
+        "differs_from_truth": differences,
+    }
+    if not call.wants_json:
+        document |= _summaries(lake, ANSWERS, Period(top=5))
+    call.put(document, draw_demo)
+    if differences:
+        raise FixData(
+            f"{DEMO}: not what truth.json says: {', '.join(differences)}.", "Delete the folder and try again."
+        )
+    call.say(after_demo(DEMO))
+    return _exit_code(call, settings, report)
+
+
+def _differences_from(truth_file: Path, lake: Lake) -> list[str] | None:
+    """Return what differs from the right answers; None where there are none for just these files."""
+    from eventmint.serve.summary import Period
+    from eventmint.serve.truth import differences, load_truth
+
+    truth = load_truth(truth_file, lake.ledger().entries)
+    if truth is None:
+        return None
+    found = {"totals": asdict(lake.totals()), "quarantined_by_reason": lake.quarantine_by_reason()}
+    return differences(truth, {**found, **_rows_of_answers(lake, ANSWERS, Period())})
+
+
+# ---- run ---------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("source", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--workers", type=int, metavar="N", help="Processes; 0 is one per core.")
+@click.option(
+    "--max-quarantine", type=float, metavar="SHARE", help="More, such as 0.01, ends with exit code 3."
+)
+@click.option("--dedup", metavar="COLUMNS", help='"content", or columns such as event_time,user_id.')
+@click.pass_obj
+def run(
+    call: Call, source: Path | None, workers: int | None, max_quarantine: float | None, dedup: str | None
+) -> int:
+    """Take in what is new in SOURCE, bring the answers up to date.
+
+    SOURCE is a folder or a file; without it, source.path of the configuration.
+    """
+    from eventmint.serve.screens import draw_run
+
+    columns = None if dedup is None else [column.strip() for column in dedup.split(",")]
+    flags = {"run.workers": workers, "quality.max_quarantine": max_quarantine, "quality.dedup": columns}
+    settings = call.settings(flags)
+    report = _run(call, settings, source)
+    call.put(report, draw_run)
+    if not report["changed"]:
+        _hint_at_pattern(call, settings, source or settings.source_path)
+    return _exit_code(call, settings, report)
+
+
+def _run(call: Call, settings: Settings, source: Path | None) -> dict[str, Any]:
+    """Run the pipeline, tell what it left out; return the report as plain data."""
+    from eventmint.lake import Lake, report_to_dict
+    from eventmint.serve.terminal import watching
+
+    with watching(sys.stderr, call.is_silent) as progress:
+        lake = Lake(settings, progress)
+        report = lake.run(source)
+    for path, reason in list(report.set_aside.items())[:SET_ASIDE_SHOWN]:
+        call.say(plain(f"set aside: {path}: {reason}"))
+    if len(report.set_aside) > SET_ASIDE_SHOWN:
+        call.say(
+            f"set aside: {len(report.set_aside):,} files in all, see `eventmint files --status set_aside`"
+        )
+    for path, reason in report.skipped.items():
+        call.say(plain(f"skipped: {path}: {reason}"))
+    if report.files_unsettled:
+        call.say(f"{report.files_unsettled:,} files are still being written: run again for them")
+    return {**report_to_dict(report), "lake": _books(lake)}
+
+
+def _books(lake: Lake) -> dict[str, int]:
+    from eventmint.serve.documents import books
+
+    ledger = lake.ledger()
+    return books(lake.totals(), ledger.entries, ledger.live_contents())
+
+
+def _exit_code(call: Call, settings: Settings, report: Mapping[str, Any]) -> int:
+    """Return 0, or 3 with a word on the reasons where too many lines were set aside."""
+    from eventmint.serve.documents import quarantine_complaint
+
+    complaint = quarantine_complaint(report, settings.quality.max_quarantine)
+    if complaint is None:
+        return 0
+    error = QuarantineAboveLimit(complaint, "The run is done and published; see `eventmint quarantine`.")
+    tell_error(error, call.wants_json)
+    return error.exit_code
+
+
+def _hint_at_pattern(call: Call, settings: Settings, source: Path) -> None:
+    from eventmint.sources.discover import list_source
+
+    pattern = settings.source.pattern
+    if not call.is_silent and not list_source(source, pattern).files:
+        call.say(f"hint: no file below {source} matches {pattern}; name another folder or set source.pattern")
+
+
+# ---- look --------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.pass_obj
+def status(call: Call) -> None:
+    """Tables, books, the last run, the laws."""
+    from eventmint.serve.documents import status_document
+    from eventmint.serve.screens import draw_status
+
+    lake = call.lake()
+    call.put(
+        status_document(lake.layers(), _books(lake), lake.ledger().entries, lake.last_run()), draw_status
+    )
+
+
+class OneOf(click.Choice[str]):
+    """A choice that guesses what was meant."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        near = difflib.get_close_matches(value, self.choices, n=1)
+        return (
+            f"{value!r}. Did you mean {near[0]!r}?"
+            if near
+            else super().get_invalid_choice_message(value, ctx)
+        )
+
+
+@cli.command()
+@click.argument("name", required=False, type=OneOf(ANSWERS), metavar="[NAME]")
+@click.option("--from", "start", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="First day, UTC.")
+@click.option(
+    "--to", "end", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="The day after the last, UTC."
+)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=10, metavar="N", show_default=True, help="Rows of a list."
+)
+@click.pass_obj
+def show(call: Call, name: str | None, start: datetime | None, end: datetime | None, top: int) -> None:
+    """The five answers, or one of them in full.
+
+    NAME is conversion_funnel, hourly_revenue, top_products, category_performance or user_activity. The screen
+    sums up the period; --json gives every row of the answers' tables.
+    """
+    from eventmint.serve.screens import draw_answers
+    from eventmint.serve.summary import Period
+
+    if start and end and start >= end:
+        raise click.UsageError("--to must be later than --from: it is the day after the last.")
+    period = Period(start and start.date(), end and end.date(), top)
+    lake, names = call.lake(), (name,) if name else ANSWERS
+    if call.wants_json:
+        rows = _rows_of_answers(lake, names, period)
+        call.put({"from": period.start, "to": period.end, "answers": rows}, draw_answers)
+    else:
+        call.put(_summaries(lake, names, period), draw_answers)
+
+
+def _rows_of_answers(lake: Lake, names: Iterable[str], period: Period) -> dict[str, Any]:
+    from eventmint.serve.formats import json_rows
+
+    return {name: json_rows(lake.answer(name, start=period.start, end=period.end)) for name in names}
+
+
+def _summaries(lake: Lake, names: Iterable[str], period: Period) -> dict[str, Any]:
+    from eventmint.serve.formats import json_rows
+    from eventmint.serve.summary import days_sql, summary_sql
+
+    (days,) = json_rows(lake.sql(days_sql(period)))
+    return {
+        "period": days,
+        "summaries": {name: json_rows(lake.sql(summary_sql(name, period))) for name in names},
+    }
+
+
+@cli.command()
+@click.option("--status", "wanted", type=OneOf(STATUSES), help="Only files with this outcome.")
+@click.pass_obj
+def files(call: Call, wanted: str | None) -> None:
+    """What came in and what became of it."""
+    from eventmint.serve.documents import files_document
+    from eventmint.serve.screens import draw_files
+
+    entries = call.lake().ledger().entries
+    call.put(files_document([entry for entry in entries if wanted in (None, entry.status)]), draw_files)
+
+
+@cli.command()
+@click.option("--reason", metavar="REASON", help="Show the lines that have this reason.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, metavar="N", show_default=True, help="Lines at most."
+)
+@click.pass_obj
+def quarantine(call: Call, reason: str | None, limit: int) -> None:
+    """What was set aside and why."""
+    from eventmint.serve.documents import lines_document
+    from eventmint.serve.screens import draw_quarantined, draw_reasons
+
+    lake = call.lake()
+    reasons = lake.quarantine_by_reason()
+    if reason is None:
+        call.put({"quarantined": lake.totals().quarantined, "reasons": reasons}, draw_reasons)
+        if reasons:
+            call.say(f"next: eventmint quarantine --reason {next(iter(reasons))}")
+        return
+    near = difflib.get_close_matches(reason, reasons, n=1)
+    if reason not in reasons:
+        call.say(f"no line has the reason {plain(reason)}." + (f" Did you mean {near[0]}?" if near else ""))
+    document = lines_document(reason, reasons.get(reason, 0), lake.quarantine(reason, limit))
+    call.put(document, draw_quarantined)
+    if len(document["lines"]) < document["count"]:
+        call.say(f"({len(document['lines']):,} of {document['count']:,} lines; more with --limit)")
+
+
+# ---- ask, check --------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("sql", required=False)
+@click.option(
+    "-f", "--file", type=click.File(encoding="utf-8"), help="Read the statements from a file; - is stdin."
+)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json", "jsonl"]), help="Default: table."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help=f"Rows at most, 0 for all; a table has {TABLE_ROWS}.",
+)
+@click.pass_obj
+def query(call: Call, sql: str | None, file: TextIO | None, form: str | None, limit: int | None) -> None:
+    """Ask in SQL, read-only.
+
+    One SELECT over gold.* (the schema may be left out), silver.* and bronze.*, or several in a file.
+    """
+    if (sql is None) == (file is None):
+        raise click.UsageError("Give either a SELECT or -f FILE.")
+    if call.wants_json and form not in (None, "json"):
+        raise click.UsageError(f"--json and --format {form} exclude each other.")
+    call.wants_json = call.wants_json or form == "json"
+    statements = _statements_of(file, form) if file else [("", sql or "")]
+    if limit is None and form in (None, "table") and not call.wants_json:
+        limit = TABLE_ROWS
+    lake, results = call.lake(), []
+    for number, (title, statement) in enumerate(statements):
+        rows = lake.sql(statement, limit=limit + 1 if limit else None)
+        is_cut = bool(limit) and rows.num_rows > (limit or 0)
+        rows = rows.slice(0, limit or None)
+        if call.wants_json:
+            from eventmint.serve.documents import result_document
+
+            results.append(result_document(title, rows, is_cut))
+        else:
+            _write_result(call, form, title, rows, is_first=number == 0)
+            if is_cut:
+                call.say(f"({limit:,} rows shown, there are more: --limit N, 0 for all)")
+    if call.wants_json:
+        call.put({"results": results} if file else results[0], lambda *_: None)
+
+
+def _statements_of(file: TextIO, form: str | None) -> list[tuple[str, str]]:
+    from eventmint.serve.answers import titled_statements
+
+    try:
+        statements = titled_statements(file.read())
+    except UnicodeDecodeError:
+        raise FixSettings(f"{file.name}: is not UTF-8 text.") from None
+    if not statements:
+        raise FixSettings(f"{file.name}: holds no statement.")
+    if form in ("csv", "jsonl") and len(statements) > 1:
+        raise FixSettings(
+            f"{form} holds one result, {file.name} has {len(statements)}.", "Use --format json or table."
+        )
+    return statements
+
+
+def _write_result(call: Call, form: str | None, title: str, rows: pa.Table, *, is_first: bool) -> None:
+    from eventmint.serve.formats import csv_lines, json_lines
+    from eventmint.serve.screens import draw_result
+
+    if form == "csv":
+        write_out(csv_lines(rows, plain if sys.stdout.isatty() else str))
+    elif form == "jsonl":
+        write_out(json_lines(rows))
+    else:
+        call.put({"title": title, "rows": rows, "is_first": is_first}, draw_result)
+
+
+@cli.command()
+@click.pass_obj
+def verify(call: Call) -> int:
+    """Prove the laws again from the rows of every file."""
+    from eventmint.lake import law_to_dict
+    from eventmint.serve.screens import draw_laws
+
+    laws = call.lake().verify()
+    holds = all(law.holds for law in laws)
+    call.put({"laws_hold": holds, "laws": [law_to_dict(law) for law in laws]}, draw_laws)
+    return 0 if holds else 1
+
+
+@cli.command()
+@click.pass_obj
+def doctor(call: Call) -> int:
+    """Can a run succeed here? Each complaint with its cure."""
+    from eventmint.serve.doctor import BROKEN, examine, settings_with_origins
+    from eventmint.serve.screens import draw_doctor
+    from eventmint.sources.discover import list_source
+
+    settings = call.settings()
+    checks = examine(settings, lambda: len(list_source(settings.source_path, settings.source.pattern).files))
+    is_healthy = all(check.verdict != BROKEN for check in checks)
+    rows = settings_with_origins(settings)
+    call.put(
+        {"healthy": is_healthy, "checks": [asdict(check) for check in checks], "settings": rows}, draw_doctor
+    )
+    return 0 if is_healthy else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Documents: results as plain data, from what the lake tells. `--json` prints them, screens draw them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from eventmint.contracts import contract
+from eventmint.serve.formats import columns_of, json_rows
+from eventmint.values import LedgerEntry, Totals
+
+LEADING_REASONS = 3
+Document = dict[str, Any]
+
+
+def books(totals: Totals, entries: Iterable[LedgerEntry], live_contents: frozenset[str]) -> dict[str, int]:
+    """Return the terms of the laws; `replaced` are valid lines of file versions that a newer one replaced."""
+    landed = [entry for entry in entries if entry.status == "landed"]
+    return {**asdict(totals), "replaced": sum(e.valid for e in landed if e.sha256 not in live_contents)}
+
+
+def status_document(
+    layers: Sequence[Mapping[str, Any]],
+    totals: Mapping[str, int],
+    entries: Sequence[LedgerEntry],
+    last_run: Mapping[str, Any] | None,
+) -> Document:
+    return {
+        "layers": [{**layer, "grain": contract(layer["table"]).grain} for layer in layers],
+        "files": Counter(entry.status for entry in entries),
+        "newest_event": max((e.last_event_time for e in entries if e.last_event_time), default=None),
+        "totals": totals,
+        "last_run": last_run and {name: value for name, value in last_run.items() if name != "laws"},
+        "laws_hold": last_run and last_run["laws_hold"],
+    }
+
+
+def files_document(entries: Sequence[LedgerEntry]) -> Document:
+    """Return the ledger; `below` is the folder that all paths have in common."""
+    common = os.path.commonprefix([entry.path for entry in entries])  # noqa: RUF071 - cut at a slash below
+    rows = [
+        {**asdict(entry), "unknown_fields": json.loads(entry.unknown_fields or "{}")} for entry in entries
+    ]
+    return {"count": len(rows), "below": common[: common.rfind("/") + 1], "files": rows}
+
+
+def lines_document(reason: str, count: int, rows: Iterable[Mapping[str, Any]]) -> Document:
+    """Return quarantined lines; `count` is how many have the reason."""
+    return {"reason": reason, "count": count, "lines": [_line(row) for row in rows]}
+
+
+def result_document(title: str, rows: pa.Table, is_cut: bool) -> Document:
+    return {"title": title, "columns": columns_of(rows), "rows": json_rows(rows), "truncated": is_cut}
+
+
+def quarantine_complaint(report: Mapping[str, Any], limit: float) -> str | None:
+    """Return what to say when a run has set more than this share of its lines aside."""
+    quarantined = report["totals"]["quarantined"]
+    judged = report["totals"]["valid"] + quarantined
+    if not judged or quarantined / judged <= limit:
+        return None
+    reasons = sorted(report["quarantined_by_reason"].items(), key=lambda item: (-item[1], item[0]))
+    leading = ", ".join(f"{reason} {count:,}" for reason, count in reasons[:LEADING_REASONS])
+    return (
+        f"{quarantined:,} of {judged:,} lines are quarantined "
+        f"({quarantined / judged:.2%}, allowed are {limit:.2%}), mostly {leading}."
+    )
+
+
+def _line(row: Mapping[str, Any]) -> Document:
+    raw: bytes = row["raw"]
+    line = {
+        "file": row["source_file"],
+        "line_number": row["line_number"],
+        "reasons": row["problem"].split(", "),
+        "raw": raw.decode("utf-8", "backslashreplace"),
+        "extra": row["extra"],
+    }
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        line["raw_base64"] = base64.b64encode(raw).decode()  # the text can't say it all
+    return line

@@ -1,0 +1,368 @@
+"""How each result looks on a screen. A screen is drawn from the very document that `--json` prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from eventmint.serve.formats import cell_text, is_number, jsonable, rows_of, share, shown_text
+from eventmint.serve.terminal import BAR, Column, Page, right
+
+Document = Mapping[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+_FILE_COUNTS = ("lines", "blank", "valid", "quarantined")
+_RAW_SHOWN = 400
+
+
+# ---- the five answers ------------------------------------------------------------------------------------
+
+
+def draw_answers(page: Page, document: Document) -> None:
+    """The answers of a period: one in full, or all five."""
+    period = document["period"]
+    if not period["days"]:
+        page.line("No events in this period. Choose other days with --from and --to.")
+        return
+    first, last = (jsonable(period[name]) for name in ("first_day", "last_day"))
+    page.line(f"{first} to {last} UTC, {_count(period['days'], 'day')} with events")
+    for name, rows in document["summaries"].items():
+        _ANSWERS[name](page, rows, len(document["summaries"]) == 1)
+
+
+def draw_demo(page: Page, document: Document) -> None:
+    """The five answers, the laws, and whether all is as it must be."""
+    if not document["run"]["changed"]:
+        page.line("nothing is new; these are the answers")
+    draw_answers(page, document)
+    page.line()
+    page.line(laws_sentence(document["run"]["lake"]))
+    if document["differs_from_truth"] == []:
+        page.line("equal to truth.json: every count, every answer, to the last cent")
+
+
+def _draw_funnel(page: Page, rows: Rows, alone: bool) -> None:
+    page.heading("conversion_funnel", "which products turn views into purchases?")
+    if not rows:
+        page.line("no events of products")
+        return
+    steps = {name: rows[0][f"all_{name}"] for name in ("views", "add_to_carts", "purchases")}
+    most = max(steps.values())
+    views, carts, purchases = steps.values()
+    continues = {
+        "views": "",
+        "add_to_carts": f"{share(carts, views)} of views",
+        "purchases": f"{share(purchases, carts)} of carts, {share(purchases, views)} of views",
+    }
+    page.table(
+        [Column(), right(""), BAR, Column()],
+        [[name, f"{n:,}", page.bar(n, most), continues[name]] for name, n in steps.items()],
+    )
+    shown = rows if alone else rows[:3]
+    page.line()
+    page.table(
+        [
+            Column("product"),
+            right("views"),
+            right("carts"),
+            right("purchases"),
+            right("revenue"),
+            right("cart/view"),
+            right("buy/cart"),
+            right("buy/view"),
+        ],
+        [
+            [
+                row["product_id"],
+                f"{row['views']:,}",
+                f"{row['add_to_carts']:,}",
+                f"{row['purchases']:,}",
+                _money(row["revenue"]),
+                _rate(row["add_to_carts"], row["views"]),
+                _rate(row["purchases"], row["add_to_carts"]),
+                _rate(row["purchases"], row["views"]),
+            ]
+            for row in shown
+        ],
+    )
+    _more(page, shown, "products, most purchases first")
+
+
+def _draw_hours(page: Page, rows: Rows, _alone: bool) -> None:
+    page.heading("hourly_revenue", "when does the money come in? (hour of the day, UTC)")
+    most = max((row["total_revenue"] for row in rows), default=0)
+    page.table(
+        [Column("hour"), right("revenue"), right("purchases"), right("units"), BAR],
+        [
+            [
+                f"{row['event_hour']:02d}:00",
+                _money(row["total_revenue"]),
+                f"{row['transaction_count']:,}",
+                f"{row['units']:,}",
+                page.bar(row["total_revenue"], most),
+            ]
+            for row in rows
+        ],
+    )
+    if not rows:
+        page.line("no purchases")
+
+
+def _draw_top(page: Page, rows: Rows, _alone: bool) -> None:
+    page.heading("top_products", "what do people look at?")
+    most = rows[0]["view_count"] if rows else 0
+    page.table(
+        [right(""), Column("product"), Column("category"), right("views"), BAR],
+        [
+            [
+                str(rank),
+                row["product_id"],
+                row["category"],
+                f"{row['view_count']:,}",
+                page.bar(row["view_count"], most),
+            ]
+            for rank, row in enumerate(rows, start=1)
+        ],
+    )
+    _more(page, rows, "products")
+
+
+def _draw_categories(page: Page, rows: Rows, _alone: bool) -> None:
+    page.heading("category_performance", "how do categories do?")
+    most = rows[0]["events"] if rows else 0
+    page.table(
+        [Column("category"), right("events"), right("views"), right("purchases"), right("revenue"), BAR],
+        [
+            [
+                row["category"],
+                f"{row['events']:,}",
+                f"{row['page_views']:,}",
+                f"{row['purchases']:,}",
+                _money(row["revenue"]),
+                page.bar(row["events"], most),
+            ]
+            for row in rows
+        ],
+    )
+    _more(page, rows, "categories")
+
+
+def _draw_activity(page: Page, rows: Rows, _alone: bool) -> None:
+    page.heading("user_activity", "how many people come each day?")
+    most = max((row["unique_users"] for row in rows), default=0)
+    page.table(
+        [Column("day"), right("users"), right("sessions"), right("events"), BAR],
+        [
+            [
+                jsonable(row["event_date"]),
+                f"{row['unique_users']:,}",
+                f"{row['unique_sessions']:,}",
+                f"{row['events']:,}",
+                page.bar(row["unique_users"], most),
+            ]
+            for row in reversed(rows)
+        ],
+    )
+    _more(page, rows, "days, the newest")
+
+
+_ANSWERS: dict[str, Callable[[Page, Rows, bool], None]] = {
+    "conversion_funnel": _draw_funnel,
+    "hourly_revenue": _draw_hours,
+    "top_products": _draw_top,
+    "category_performance": _draw_categories,
+    "user_activity": _draw_activity,
+}
+
+
+def _more(page: Page, rows: Rows, what: str) -> None:
+    total = rows[0]["total"] if rows else 0
+    if total > len(rows):
+        page.line(f"({len(rows)} of {total:,} {what})", "dim")
+
+
+# ---- the books -------------------------------------------------------------------------------------------
+
+
+def laws_sentence(totals: Mapping[str, int]) -> str:
+    """Return the two equations in numbers, and what is missing where they do not hold."""
+    lines, blank, valid, quarantined = (totals[name] for name in ("lines", "blank", "valid", "quarantined"))
+    replaced = totals.get("replaced", 0)
+    events, duplicates = totals["events"], totals["duplicates"]
+    holds = lines == blank + valid + quarantined + replaced and valid == events + duplicates
+    return (
+        f"{'every line accounted for' if holds else 'LINES UNACCOUNTED FOR'}: "
+        f"{lines:,} lines = {blank:,} blank + {valid:,} valid + {quarantined:,} quarantined"
+        f"{f' + {replaced:,} of replaced files' if replaced else ''}; "
+        f"{valid:,} valid = {events:,} events + {duplicates:,} duplicates"
+    )
+
+
+def draw_run(page: Page, document: Document) -> None:
+    if not document["changed"]:
+        page.line("nothing is new: the answers are up to date")
+    else:
+        files = [f"{_count(document['files_landed'], 'file')} landed"]
+        named = {
+            "files_same_content": "same content",
+            "files_set_aside": "set aside",
+            "files_replaced": "replaced",
+        }
+        files += [f"{document[name]:,} {words}" for name, words in named.items() if document[name]]
+        page.line(f"{', '.join(files)} in {document['seconds']:.1f} s")
+        took = document["totals"]
+        page.line(
+            f"{took['lines']:,} lines: {took['events']:,} new events, {took['duplicates']:,} duplicates, "
+            f"{took['quarantined']:,} quarantined, {took['blank']:,} blank"
+        )
+        if document["days"]:
+            page.line(f"days     {_days(document['days'])}")
+    page.line(laws_sentence(document["lake"]))
+
+
+def draw_status(page: Page, document: Document) -> None:
+    page.table(
+        [Column("table"), right("rows"), Column("one row per")],
+        [
+            [layer["table"], f"{layer['rows']:,}", layer["grain"].removeprefix("one row per ")]
+            for layer in document["layers"]
+        ],
+    )
+    page.line()
+    totals = document["totals"]
+    valid, duplicates = totals["valid"], totals["duplicates"]
+    judged = valid + totals["quarantined"]
+    last = document["last_run"]
+    files = ", ".join(f"{n:,} {status}" for status, n in document["files"].items())
+    facts = [
+        ("files", files or "none"),
+        ("newest event", _moment(document["newest_event"])),
+        (
+            "quarantined",
+            f"{totals['quarantined']:,} of {judged:,} lines ({share(totals['quarantined'], judged)})",
+        ),
+        ("duplicates", f"{duplicates:,} of {valid:,} valid lines ({share(duplicates, valid)})"),
+        ("last run", f"{_moment(last['started_at'])}, {last['seconds']:.1f} s" if last else "none"),
+        ("laws", _verdict(document["laws_hold"])),
+    ]
+    page.table([Column(style="dim"), Column()], facts)
+    page.line(laws_sentence(totals))
+
+
+def draw_laws(page: Page, document: Document) -> None:
+    broken = [law for law in document["laws"] if not law["holds"]]
+    for law in broken:
+        page.line(f"BROKEN  {law['text']}", "red")
+    kinds = Counter((law["name"], law["terms"]) for law in document["laws"])
+    breaches = Counter((law["name"], law["terms"]) for law in broken)
+    page.table(
+        [Column("law"), Column("says"), right("checked"), right("broken")],
+        [[*kind, f"{count:,}", f"{breaches[kind]:,}"] for kind, count in kinds.items()],
+    )
+    verdict = f"{len(broken):,} are broken" if broken else "all hold"
+    page.line(f"{len(document['laws']):,} equations checked: {verdict}")
+
+
+def _verdict(holds: bool | None) -> str:
+    return {True: "hold", False: "BROKEN: see `eventmint verify`", None: "not checked yet"}[holds]
+
+
+# ---- files, quarantine, health ---------------------------------------------------------------------------
+
+
+def draw_files(page: Page, document: Document) -> None:
+    below = document["below"]
+    if below:
+        page.line(f"below {below}", "dim")
+    page.table(
+        [
+            Column("path"),
+            Column("status"),
+            Column("reason"),
+            *map(right, _FILE_COUNTS),
+        ],
+        [
+            [
+                file["path"].removeprefix(below),
+                file["status"],
+                file["reason"] or "-",
+                *(f"{file[name]:,}" for name in _FILE_COUNTS),
+            ]
+            for file in document["files"]
+        ],
+    )
+    page.line(f"{_count(document['count'], 'file')}")
+
+
+def draw_reasons(page: Page, document: Document) -> None:
+    reasons = document["reasons"]
+    most = max(reasons.values(), default=0)
+    page.line(
+        f"{_count(document['quarantined'], 'line')} in quarantine; a line can have more than one reason"
+    )
+    page.table(
+        [Column("reason"), right("lines"), BAR],
+        [[reason, f"{n:,}", page.bar(n, most)] for reason, n in reasons.items()],
+    )
+
+
+def draw_quarantined(page: Page, document: Document) -> None:
+    for line in document["lines"]:
+        page.heading(f"{line['file']}:{line['line_number']}", ", ".join(line["reasons"]))
+        raw = line["raw"]
+        page.line(raw[:_RAW_SHOWN] + (f"… ({len(raw):,} characters)" if len(raw) > _RAW_SHOWN else ""))
+
+
+def draw_doctor(page: Page, document: Document) -> None:
+    marks = {"ok": ("ok", ""), "warning": ("WARN", "yellow"), "broken": ("BROKEN", "red")}
+    for check in document["checks"]:
+        mark, style = marks[check["verdict"]]
+        cure = f". {check['cure']}" if check["cure"] else ""
+        page.line(f"{mark:<7} {check['name']:<9} {check['found']}{cure}", style)
+    page.heading("settings")
+    page.table(
+        [Column("key"), Column("value"), Column("from")],
+        [
+            [setting["key"], cell_text(setting["value"]), setting["origin"]]
+            for setting in document["settings"]
+        ],
+    )
+
+
+def draw_result(page: Page, document: Document) -> None:
+    """The rows of one statement; `rows` is an Arrow table."""
+    rows = document["rows"]
+    if not document["is_first"]:
+        page.line()
+    if document["title"]:
+        page.line(document["title"], "bold")
+    columns = [Column(field.name, right=is_number(field.type)) for field in rows.schema]
+    page.table(columns, [[shown_text(value) for value in row] for row in rows_of(rows)])
+
+
+# ---- words and numbers -----------------------------------------------------------------------------------
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _money(amount: Decimal) -> str:
+    return f"{amount:,.2f}"
+
+
+def _rate(part: int, whole: int) -> str:
+    return f"{part / whole:.4f}" if whole else "-"
+
+
+def _moment(moment: datetime | str | None) -> str:
+    if moment is None:
+        return "none"
+    parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return f"{parsed.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _days(days: Sequence[str]) -> str:
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]} ({_count(len(days), 'day')})"

@@ -1,0 +1,95 @@
+"""The result goes to stdout, talk and errors to stderr; neither fails with a traceback.
+
+Text that comes from data is never trusted: what is printed has its control characters spelled out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from eventmint.errors import EventmintError, FixData
+
+SCHEMA_VERSION = 1
+
+
+def plain(text: str) -> str:
+    """Return text that is safe to print: line breaks, escape sequences and hidden marks are spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _spelled(char) for char in text)
+
+
+def _spelled(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def prepare_streams(is_verbose: bool) -> None:
+    """Make both streams able to print anything, and let warnings and logs through only if asked."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller: no file of ours may get its number
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - to the end
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if is_verbose:
+        logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
+        logging.getLogger("eventmint").setLevel(logging.DEBUG)
+    elif not sys.warnoptions:
+        warnings.simplefilter("ignore")  # they speak to developers
+
+
+def write_out(pieces: Iterable[str]) -> None:
+    """Write the result; a reader who has seen enough (`| head`) is no error.
+
+    Raises: OSError: it cannot be written (a full disk).
+    """
+    try:
+        for piece in pieces:
+            sys.stdout.write(piece)
+        sys.stdout.flush()
+    except OSError as err:
+        # What is left in the buffer must not fail once more when Python exits.
+        with suppress(OSError, ValueError), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if not isinstance(err, BrokenPipeError):
+            raise OSError(err.errno, err.strerror, "output") from err
+
+
+def write_error(text: str) -> None:
+    """Write a line of talk; where nobody listens any more it is lost."""
+    with suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def tell_error(error: EventmintError, wants_json: bool) -> None:
+    """Write an error as one line: `error: <message> <hint>`, or as a JSON document."""
+    if wants_json:
+        body = {
+            "kind": type(error).__name__,
+            "message": error.message,
+            "hint": error.hint,
+            "exit_code": error.exit_code,
+        }
+        write_error(json.dumps({"schema_version": SCHEMA_VERSION, "error": body}))
+    else:
+        write_error(plain(f"error: {error}"))
+
+
+def machine_trouble(err: Exception) -> EventmintError | None:
+    """Return what the disk or the memory has to do with an exception; each vendor words it differently."""
+    text = " ".join(str(err).split())
+    if isinstance(err, MemoryError) or "Out of Memory" in text:
+        return FixData(f"not enough memory: {text}", "Set run.memory_mb higher or run.workers lower.")
+    if "No space left" in text or "disk is full" in text:
+        return FixData(f"the disk is full: {text}.", "Make room, then run again: nothing is lost.")
+    if isinstance(err, OSError):
+        return FixData(f"{err.filename}: {err.strerror}." if err.filename and err.strerror else f"{text}.")
+    return None
