@@ -25,6 +25,7 @@ import click
 from eventmint import __version__
 from eventmint.errors import Bug, EventmintError, FixData, FixSettings
 from eventmint.serve.streams import (
+    counting_interrupts,
     machine_trouble,
     plain,
     prepare_streams,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 # As in contracts.ANSWERS, which is slow to import.
 ANSWERS = ("conversion_funnel", "hourly_revenue", "top_products", "category_performance", "user_activity")
 STATUSES = ("landed", "same_content", "set_aside")
+STOPPING = "stopping in good order; Ctrl-C again stops at once"
 TABLE_ROWS = 100
 SET_ASIDE_SHOWN = 5
 DEMO, CLONE_DATA = Path("demo"), Path("sample-data")
@@ -151,10 +153,16 @@ class Group(click.Group):
         return [*self.commands]  # in the order of a newcomer's day, not of the alphabet
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:  # caught here, because Click would write an empty line
-            raise Interrupted("interrupted: what was published is still in place.", "Run it again.") from None
+        with counting_interrupts(lambda: ctx.ensure_object(Call).say(STOPPING)) as interrupts:
+            try:
+                return super().invoke(ctx)
+            except BaseException as err:
+                # Here, because Click would write an empty line; and engines raise errors of their own.
+                if interrupts.count or isinstance(err, KeyboardInterrupt):
+                    raise Interrupted(
+                        "interrupted: what was published is in place.", "Run it again."
+                    ) from err
+                raise
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -224,7 +232,7 @@ def init(call: Call, folder: Path) -> None:
     config, is_new = write_settings(folder)
     said = "written" if is_new else "there already, left as it is"
     call.put({"config": str(config), "written": is_new}, lambda page, _: page.line(f"{config}: {said}"))
-    call.say(f"next: put *.jsonl.gz files below {folder / 'data' / 'events'}, then `eventmint run`")
+    call.say(f"next: put *.jsonl.gz files below {folder / 'data'}, then `eventmint run`")
 
 
 class SampleCommand(Command):

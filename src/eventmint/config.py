@@ -28,7 +28,7 @@ MIN_MEMORY_MB = 64
 @dataclass(frozen=True)
 class SourceSettings:
     path: str = "data"
-    pattern: str = "events/**/*.jsonl.gz"
+    pattern: str = "**/*.jsonl.gz"
     settle_seconds: float = 1.0
 
 

@@ -31,7 +31,7 @@ import pyarrow as pa
 from eventmint import audit, laws
 from eventmint.bronze.ledger import Ledger
 from eventmint.config import Settings, load_settings
-from eventmint.contracts import ANSWERS, contract
+from eventmint.contracts import ANSWERS, all_contracts, contract
 from eventmint.engine.duckdb_engine import DuckDBEngine
 from eventmint.engine.parquet import arrow_schema, read_rows, write_table
 from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld
@@ -41,6 +41,7 @@ from eventmint.serve import analytics_db, answers
 from eventmint.sources.discover import Listing, list_source
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit
+from eventmint.tables.maintain import trim
 from eventmint.tables.plan import live_files, newest_files, row_count, seq_of
 from eventmint.values import Law, LedgerEntry, RunReport, Totals
 
@@ -110,6 +111,8 @@ class Lake:
                 analytics_db.publish(self._catalog, settings.database_path)
             report = dataclasses.replace(report, seconds=time.perf_counter() - started)
             self._record(run, report)
+            for shape in all_contracts():
+                trim(self._catalog.load(shape))
         broken = laws.first_broken(report.laws)
         if broken:
             raise _law_broken(broken)
@@ -257,7 +260,7 @@ class Lake:
             seq=run.ledger.seq,
             files_landed=by_status["landed"],
             files_same_content=by_status["same_content"],
-            files_set_aside=by_status["set_aside"],
+            files_set_aside=by_status["set_aside"] + len(run.not_read),
             files_replaced=run.replaced,
             files_unsettled=len(listing.unsettled),
             totals=Totals(
@@ -271,7 +274,7 @@ class Lake:
             ),
             lake=lake,
             quarantined_by_reason=dict(sorted(run.reasons.items())),
-            set_aside={e.path: e.reason or "" for e in run.entries if e.status == "set_aside"},
+            set_aside={e.path: e.reason or "" for e in run.entries if e.status == "set_aside"} | run.not_read,
             skipped=dict(listing.skipped),
             days=tuple(sorted(run.days)),
             laws=audit.laws_of_run(run) if changed else (),

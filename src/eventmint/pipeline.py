@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from eventmint.bronze.land import FOOTER_KEY, Landed, Landing, entry_from_json, land
@@ -34,11 +34,12 @@ from eventmint.tables.plan import (
     changes_since,
     live_files,
     seq_of,
-    value_bounds,
 )
 from eventmint.values import EventRules, LedgerEntry, SourceFile
 
 LEDGER_FILES_BEFORE_FOLDING = 32
+# Nothing is known of such a file, so the ledger says nothing of it and the next run tries again.
+TRANSIENT = frozenset({"vanished", "unreadable", "changed_while_reading"})
 BLOCKS = ("gold.product_hours", "gold.daily_users", "gold.daily_sessions")
 _REPLANS = 3
 _REFINE_ROWS = 6_000_000
@@ -58,6 +59,7 @@ class Run:
     ledger: Ledger = field(default_factory=Ledger)
     entries: list[LedgerEntry] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
+    not_read: dict[str, str] = field(default_factory=dict)
     replaced: int = 0
     days: set[date] = field(default_factory=set)
 
@@ -96,7 +98,7 @@ def load_ledger(run: Run) -> None:
         return
     missing = changes_since(bronze, events, seq_of(table)) or Changes(tuple(live_files(bronze, events)))
     notes = [text for file in missing.added if (text := footer(file.location, FOOTER_KEY))]
-    entries = [entry_from_json(note) for note in notes]
+    entries = [entry for note in notes if (entry := entry_from_json(note)).seq > seq_of(table)]
     _write_ledger(run, table, shape, entries, seq_of(bronze), bronze.properties[BATCH])
 
 
@@ -112,15 +114,28 @@ def land_files(run: Run, files: Sequence[SourceFile]) -> None:
     table, shape = run.open("bronze.ingested_files")
     stamp = Stamp(seq_of(bronze) + 1, batch_id(files))
     run.progress.start("bronze", len(files), sum(file.size_bytes for file in files))
-    outcomes = [*_land_all(run, files, stamp)]
+    outcomes = []
+    for landed in _land_all(run, files, stamp):
+        if landed.entry.reason in TRANSIENT:
+            run.not_read[landed.entry.path] = landed.entry.reason
+        else:
+            outcomes.append(landed)
+    if not outcomes:
+        return
     commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])
     entries = [landed.entry for landed in outcomes]
-    run.replaced += sum(run.ledger.latest(entry.path) is not None for entry in entries)
+    run.replaced += sum(_replaces(run.ledger, entry) for entry in entries)
     _write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)
     run.entries += entries
     for landed in outcomes:
         run.reasons.update(landed.reasons)
     run.progress.finish("bronze", f"{sum(e.lines for e in entries):,} lines")
+
+
+def _replaces(ledger: Ledger, entry: LedgerEntry) -> bool:
+    """Whether a readable version of a path ends another one that counted."""
+    before = ledger.content_of(entry.path)
+    return before is not None and entry.status != "set_aside" and entry.sha256 != before
 
 
 def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[Landed]:
@@ -137,7 +152,8 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
             yield Landed(dataclasses.replace(entry, status="same_content") if copy else entry)
         else:
             landings.append(Landing(entry, file.location, run.scratch, run.rules, latest_us))
-    for landing, landed in zip(landings, run.engine.map(land_one, landings), strict=True):
+    size_bytes = sum(landing.entry.size_bytes for landing in landings)
+    for landing, landed in zip(landings, run.engine.map(land_one, landings, size_bytes), strict=True):
         run.progress.advance(1, landing.entry.size_bytes, landed.entry.lines)
         yield landed
 
@@ -339,59 +355,71 @@ def _day_span(day: date) -> tuple[datetime, datetime]:
 def aggregate_answers(run: Run, _files: Sequence[SourceFile]) -> None:
     """Gold: building blocks first, then the five answers of the days they touch."""
     silver, _ = run.open("silver.events_cleaned")
-    behind = [
-        name
-        for name in (*BLOCKS, *(f"gold.{answer}" for answer in ANSWERS))
-        if seq_of(run.catalog.load(contract(name))) < seq_of(silver)
-    ]
+    names = (*BLOCKS, *(f"gold.{answer}" for answer in ANSWERS))
+    behind = [name for name in names if seq_of(run.catalog.load(contract(name))) < seq_of(silver)]
     if not behind:
         return
     run.progress.start("gold", 0, 0)
     with run.engine.session(run.scratch) as session:
+        inputs = _GoldInputs(run, silver)
         for name in behind:
-            _replan_on_conflict(partial(_aggregate_table, run, session, name))
+            _replan_on_conflict(partial(_aggregate_table, run, session, name, inputs))
     run.progress.finish("gold", f"{len(run.days)} days" if len(run.days) != 1 else "1 day")
 
 
-def _aggregate_table(run: Run, session: Session, name: str) -> None:
+class _GoldInputs:
+    """What several tables of gold are made from, planned once."""
+
+    def __init__(self, run: Run, silver: TableHandle) -> None:
+        self._run = run
+        self.silver = silver
+        self.seq = seq_of(silver)
+        self.changes = cache(self._changes)
+        self.blocks = cache(self._blocks)
+
+    def _changes(self, seq: int) -> tuple[Changes, bool]:
+        """What came and went in silver after a batch, and whether that is everything: a rebuild."""
+        events = contract("silver.events_cleaned")
+        found = changes_since(self.silver, events, seq)
+        return (found, False) if found else (Changes(tuple(live_files(self.silver, events))), True)
+
+    def _blocks(self, days: tuple[date, ...]) -> dict[str, list[str]]:
+        return {
+            block: [file.location for file in live_files(*self._run.open(block), days=days)]
+            for block in BLOCKS
+        }
+
+
+def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs) -> None:
     table, shape = run.open(name)
-    silver, events = run.open("silver.events_cleaned")
-    stamp = _stamp(run, seq_of(silver))
-    changes = changes_since(silver, events, seq_of(table))
-    rebuild = changes is None
-    if changes is None:
-        changes = Changes(tuple(live_files(silver, events)))
-    days = sorted(changes.days | ({f.day for f in live_files(table, shape) if f.day} if rebuild else set()))
+    stamp = _stamp(run, inputs.seq)
+    changes, rebuild = inputs.changes(seq_of(table))
+    old_days = {file.day for file in live_files(table, shape) if file.day} if rebuild else set()
+    days = tuple(sorted(changes.days | old_days))
     run.days.update(days)
     if not days:
         commit(table, shape, stamp)
         return
     held = live_files(table, shape, days=days)
-    folder, stem = run.scratch, _stem(stamp)
+    place = run.scratch, _stem(stamp)
     if name == "gold.product_hours":
         came, went = ([file.location for file in files] for files in (changes.added, changes.removed))
-        hours = gold.open_changes(session, came, went)
-        touched = [] if rebuild else [file for file in held if _touches(file, shape, hours)]
-        made = gold.merge_product_hours(session, [f.location for f in touched], hours, folder, stem)
-        made = dataclasses.replace(made, remove=[f.location for f in (held if rebuild else touched)])
+        gold.open_changes(session, came, went)
+        made = gold.merge_product_hours(session, [] if rebuild else [file.location for file in held], *place)
+        replaced = held
     elif name in BLOCKS:
-        locations = [file.location for file in held]
-        if rebuild or changes.removed:
-            of_days = [file.location for file in live_files(silver, events, days=days)]
-            made = gold.rebuild_set(session, name, locations, of_days, folder, stem)
-        else:
-            gold.open_changes(session, [file.location for file in changes.added], [])
-            made = gold.extend_set(session, name, locations, folder, stem)
+        # Where events went, nobody but silver can tell who is still there: the day's set is made anew.
+        anew = rebuild or bool(changes.removed)
+        events = (
+            live_files(inputs.silver, contract("silver.events_cleaned"), days=days) if anew else changes.added
+        )
+        gold.open_changes(session, [file.location for file in events], [])
+        made = gold.extend_set(session, name, [] if anew else [file.location for file in held], *place)
+        replaced = held if anew else []
     else:
-        blocks = {block: [f.location for f in live_files(*run.open(block), days=days)] for block in BLOCKS}
-        made = gold.answer_days(session, name, blocks, [f.location for f in held], folder, stem)
-    removed = set(made.remove)
-    commit(table, shape, stamp, add=made.add, remove=[file for file in held if file.location in removed])
-
-
-def _touches(file: LiveFile, shape: Contract, hours: Sequence[tuple[date, int]]) -> bool:
-    low, high = value_bounds(file, shape, "event_hour")
-    return any(day == file.day and low <= hour <= high for day, hour in hours)
+        made = gold.answer_days(session, name, inputs.blocks(days), *place)
+        replaced = held
+    commit(table, shape, stamp, add=made, remove=replaced)
 
 
 STAGES: tuple[Callable[[Run, Sequence[SourceFile]], None], ...] = (

@@ -23,6 +23,7 @@ class Ledger:
     def __init__(self, entries: Iterable[LedgerEntry] = ()) -> None:
         self.entries: list[LedgerEntry] = []
         self._latest: dict[str, LedgerEntry] = {}
+        self._content: dict[str, str] = {}
         self._landed: dict[str, LedgerEntry] = {}
         for entry in sorted(entries, key=lambda e: (e.seq, e.path)):
             self.add(entry)
@@ -32,6 +33,8 @@ class Ledger:
         self._latest[entry.path] = entry
         if entry.status == "landed" and entry.sha256:
             self._landed[entry.sha256] = entry
+        if entry.status != "set_aside" and entry.sha256:
+            self._content[entry.path] = entry.sha256
 
     @property
     def seq(self) -> int:
@@ -42,8 +45,9 @@ class Ledger:
         entry = self._latest.get(path)
         return entry is not None and entry.version == version
 
-    def latest(self, path: str) -> LedgerEntry | None:
-        return self._latest.get(path)
+    def content_of(self, path: str) -> str | None:
+        """The content that counts for a path: that of its latest readable version."""
+        return self._content.get(path)
 
     def has_content(self, sha256: str) -> bool:
         return sha256 in self._landed
@@ -57,11 +61,9 @@ class Ledger:
 
         An unreadable new version does not end the one before it.
         """
-        current: dict[str, str] = {}
-        for entry in self.entries:
-            if entry.sha256 and entry.status != "set_aside" and (seq is None or entry.seq <= seq):
-                current[entry.path] = entry.sha256
-        return frozenset(current.values())
+        if seq is None:
+            return frozenset(self._content.values())
+        return Ledger(entry for entry in self.entries if entry.seq <= seq).live_contents()
 
 
 def batch_id(files: Iterable[SourceFile]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +23,9 @@ from eventmint.engine.parquet import ROW_GROUP_ROWS, SplitFiles
 from eventmint.engine.protocol import Result, Task
 from eventmint.errors import TryAgain
 
+# Below this much to read (compressed) the files are landed sooner than worker processes start.
+_WORTH_A_PROCESS_BYTES = 8 << 20
+_PR_SET_PDEATHSIG = 1
 _TYPES = {
     "binary": "BLOB",
     "boolean": "BOOLEAN",
@@ -135,11 +139,28 @@ class DuckDBOutput:
         return self._files.close()
 
 
+def _prepare_worker() -> None:
+    """Ctrl-C is the parent's to handle; and when the parent dies, however it dies, its workers do too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError, AttributeError):  # Linux only
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _then_release(function: Callable[[Task], Result], task: Task) -> Result:
     try:
         return function(task)
     finally:
         release_memory()
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Workers started in here never see Ctrl-C: it reaches the whole process group, and we speak for all."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def release_memory() -> None:
@@ -176,15 +197,19 @@ class DuckDBEngine:
             connection.close()
             release_memory()
 
-    def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-        # A few files are landed sooner than a worker process starts.
-        if self.workers == 1 or len(tasks) == 1:
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], size_bytes: int
+    ) -> Iterator[Result]:
+        if self.workers == 1 or len(tasks) == 1 or size_bytes < _WORTH_A_PROCESS_BYTES:
             yield from map(function, tasks)
             return
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"))
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.workers, spawn, _prepare_worker)
         try:
-            yield from self._pool.map(partial(_then_release, function), tasks)
+            with _interrupts_blocked():
+                results = self._pool.map(partial(_then_release, function), tasks)
+            yield from results
         except BrokenProcessPool as err:
             self._pool = None
             raise TryAgain(

@@ -68,5 +68,11 @@ class Engine(Protocol):
     def session(self, scratch: Path) -> AbstractContextManager[Session]:
         """Open a session that may spill to `scratch`."""
 
-    def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-        """Apply a function to each task on all cores and yield the results in the order of the tasks."""
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], size_bytes: int
+    ) -> Iterator[Result]:
+        """Apply a function to each task on all cores and yield the results in the order of the tasks.
+
+        Args:
+            size_bytes: how much the tasks read in all; little is not worth a process.
+        """

@@ -164,4 +164,5 @@ def _may_read(statement: str) -> bool:
 
 
 def _first_line(err: duckdb.Error) -> str:
-    return str(err).strip().splitlines()[0]
+    line = str(err).strip().splitlines()[0]
+    return line if line[-1:] in ".?!" else f"{line}."

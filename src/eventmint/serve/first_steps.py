@@ -17,7 +17,7 @@ path = {path}
 
 def write_settings(folder: Path) -> tuple[Path, bool]:
     """Write a configuration with every default, and the data folder; return it and whether it is new."""
-    (folder / "data" / "events").mkdir(parents=True, exist_ok=True)
+    (folder / "data").mkdir(parents=True, exist_ok=True)
     return _write_new(folder / CONFIG_FILE, default_toml())
 
 

@@ -27,7 +27,12 @@ def draw_answers(page: Page, document: Document) -> None:
         page.line("No events in this period. Choose other days with --from and --to.")
         return
     first, last = (jsonable(period[name]) for name in ("first_day", "last_day"))
-    page.line(f"{first} to {last} UTC, {_count(period['days'], 'day')} with events")
+    days = (
+        f"{first} to {last} UTC, {_count(period['days'], 'day')} with events"
+        if first != last
+        else f"{first} UTC"
+    )
+    page.line(days)
     for name, rows in document["summaries"].items():
         _ANSWERS[name](page, rows, len(document["summaries"]) == 1)
 
@@ -53,8 +58,10 @@ def _draw_funnel(page: Page, rows: Rows, alone: bool) -> None:
     views, carts, purchases = steps.values()
     continues = {
         "views": "",
-        "add_to_carts": f"{share(carts, views)} of views",
-        "purchases": f"{share(purchases, carts)} of carts, {share(purchases, views)} of views",
+        "add_to_carts": _share_of(carts, views, "views"),
+        "purchases": ", ".join(
+            filter(None, (_share_of(purchases, carts, "carts"), _share_of(purchases, views, "views")))
+        ),
     }
     page.table(
         [Column(), right(""), BAR, Column()],
@@ -92,7 +99,10 @@ def _draw_funnel(page: Page, rows: Rows, alone: bool) -> None:
 
 def _draw_hours(page: Page, rows: Rows, _alone: bool) -> None:
     page.heading("hourly_revenue", "when does the money come in? (hour of the day, UTC)")
-    most = max((row["total_revenue"] for row in rows), default=0)
+    if not rows:
+        page.line("no purchases")
+        return
+    most = max(row["total_revenue"] for row in rows)
     page.table(
         [Column("hour"), right("revenue"), right("purchases"), right("units"), BAR],
         [
@@ -106,8 +116,6 @@ def _draw_hours(page: Page, rows: Rows, _alone: bool) -> None:
             for row in rows
         ],
     )
-    if not rows:
-        page.line("no purchases")
 
 
 def _draw_top(page: Page, rows: Rows, _alone: bool) -> None:
@@ -214,7 +222,7 @@ def draw_run(page: Page, document: Document) -> None:
         page.line(f"{', '.join(files)} in {document['seconds']:.1f} s")
         took = document["totals"]
         page.line(
-            f"{took['lines']:,} lines: {took['events']:,} new events, {took['duplicates']:,} duplicates, "
+            f"{took['lines']:,} lines: {_gain(took['events'])}, {took['duplicates']:,} duplicates, "
             f"{took['quarantined']:,} quarantined, {took['blank']:,} blank"
         )
         if document["days"]:
@@ -349,8 +357,16 @@ def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def _gain(events: int) -> str:
+    return f"{events:,} new events" if events >= 0 else f"{-events:,} events fewer"
+
+
 def _money(amount: Decimal) -> str:
     return f"{amount:,.2f}"
+
+
+def _share_of(part: int, whole: int, noun: str) -> str:
+    return f"{share(part, whole)} of {noun}" if whole else ""
 
 
 def _rate(part: int, whole: int) -> str:

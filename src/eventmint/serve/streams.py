@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from eventmint.errors import EventmintError, FixData
@@ -43,6 +45,42 @@ def prepare_streams(is_verbose: bool) -> None:
         logging.getLogger("eventmint").setLevel(logging.DEBUG)
     elif not sys.warnoptions:
         warnings.simplefilter("ignore")  # they speak to developers
+
+
+@dataclass
+class Interrupts:
+    """How often Ctrl-C was pressed: the first ends the work as KeyboardInterrupt, the next one everything.
+
+    Ending at once is safe: what a run leaves behind, the next one repairs.
+    """
+
+    on_first: Callable[[], None]
+    count: int = 0
+
+    def __call__(self, _number: int, _frame: object) -> None:
+        self.count += 1
+        if self.count > 1:
+            from multiprocessing import active_children  # slow to import
+
+            for child in active_children():
+                child.kill()
+            os._exit(130)
+        self.on_first()
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def counting_interrupts(on_first: Callable[[], None]) -> Iterator[Interrupts]:
+    """Watch Ctrl-C, unless the caller has switched it off (nohup)."""
+    interrupts = Interrupts(on_first)
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield interrupts
+        return
+    signal.signal(signal.SIGINT, interrupts)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def write_out(pieces: Iterable[str]) -> None:

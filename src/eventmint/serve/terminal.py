@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -23,6 +23,7 @@ from eventmint.serve.streams import plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 BAR_CELLS = 20
 SECONDS_BETWEEN_LINES = 10
@@ -175,7 +176,7 @@ class _Watcher:
 
     def __init__(self) -> None:
         self._stage = _Stage()
-        self._told: dict[str, float] = {}
+        self._ended: dict[str, float] = {}
 
     def start(self, stage: str, files: int, size_bytes: int) -> None:
         self._stage = _Stage(stage, files, size_bytes, started=time.monotonic())
@@ -186,13 +187,11 @@ class _Watcher:
         self._stage.lines += lines
 
     def finish(self, stage: str, note: str) -> None:
+        now = time.monotonic()
         # A long backlog comes in many batches: not each of them is worth a line.
-        if time.monotonic() - self._told.get(stage, -math.inf) >= SECONDS_BETWEEN_LINES:
-            self.tell(stage, f"{note}, {time.monotonic() - self._stage.started:.1f} s")
-
-    def tell(self, stage: str, note: str) -> None:
-        self._told[stage] = time.monotonic()
-        self.write(f"{stage:<8}  {note}")
+        if now - self._ended.get(stage, -math.inf) >= SECONDS_BETWEEN_LINES:
+            self._ended[stage] = now
+            self.write(f"{stage:<8}  {note}, {now - self._stage.started:.1f} s")
 
     def write(self, line: str) -> None:
         raise NotImplementedError
@@ -204,15 +203,18 @@ class PlainProgress(_Watcher):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
+        self._wrote = 0.0
 
     def advance(self, files: int, size_bytes: int, lines: int) -> None:
         super().advance(files, size_bytes, lines)
-        if time.monotonic() - max(self._stage.started, *self._told.values(), 0) >= SECONDS_BETWEEN_LINES:
-            self.tell(self._stage.name, self._stage.note())
+        if time.monotonic() - max(self._stage.started, self._wrote) >= SECONDS_BETWEEN_LINES:
+            self.write(f"{self._stage.name:<8}  {self._stage.note()}")
 
     def write(self, line: str) -> None:
-        self._stream.write(f"{line}\n")
-        self._stream.flush()
+        self._wrote = time.monotonic()
+        with suppress(OSError):  # nobody listens any more: no reason to stop a run
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
 
 
 class LiveProgress(_Watcher):
@@ -221,19 +223,26 @@ class LiveProgress(_Watcher):
     def __init__(self, bars: Bars) -> None:
         super().__init__()
         self._bars = bars
-        self._task = bars.add_task("", total=None, note="", visible=False)
+        self._task: TaskID | None = None
 
     def start(self, stage: str, files: int, size_bytes: int) -> None:
         super().start(stage, files, size_bytes)
-        self._bars.reset(self._task, description=stage, total=size_bytes or None, visible=True, note="")
+        self._remove_bar()
+        self._task = self._bars.add_task(stage, total=size_bytes or None, note="")
 
     def advance(self, files: int, size_bytes: int, lines: int) -> None:
         super().advance(files, size_bytes, lines)
-        self._bars.update(self._task, advance=size_bytes, note=self._stage.note())
+        if self._task is not None:
+            self._bars.update(self._task, advance=size_bytes, note=self._stage.note())
 
     def finish(self, stage: str, note: str) -> None:
-        self._bars.update(self._task, visible=False)
+        self._remove_bar()
         super().finish(stage, note)
+
+    def _remove_bar(self) -> None:
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
 
     def write(self, line: str) -> None:
         self._bars.console.print(line, soft_wrap=True)

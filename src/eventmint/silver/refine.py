@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from eventmint.contracts import contract, model_sql
@@ -24,6 +25,11 @@ from eventmint.values import EVENT_COLUMNS, NATURAL_KEY
 
 _FIELDS = ", ".join(EVENT_COLUMNS)
 _ORDER = ", ".join(f"{column} ASC NULLS LAST" for column in EVENT_COLUMNS)
+# An hour with fewer new events goes into one file with the day's other small hours.
+_LARGE_HOUR_EVENTS = 50_000
+# Up to so many times per hour are looked up by value.
+_SPARSE_TIMES = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEW_EVENTS = (
     # IN, not EXISTS: DuckDB then builds its hash table from the few suspects, not from all that came.
     f"SELECT {_FIELDS}, key_hash IN (SELECT key_hash FROM suspects) AS is_suspect FROM fresh"
@@ -72,13 +78,14 @@ def refine(session: Session, intake: Intake, key: tuple[str, ...] | None, folder
     silver = contract("silver.events_cleaned")
     _prepare(session, intake, columns)
     _find_suspects(session, columns)
-    with session.output(silver, folder, stem, ("event_date", "event_hour")) as output:
+    session.table("large_hours", _large_hours(session))
+    with session.output(silver, folder, stem, ("event_date", "part")) as output:
         session.view("new_events", _NEW_EVENTS)
-        output.add(model_sql(silver.table), aside="is_suspect")
+        output.add(_in_parts(session), aside="is_suspect")
         session.view("candidates", f"SELECT {_FIELDS} FROM is_suspect")
         _choose_survivors(session, key)
         session.view("new_events", f"SELECT {_FIELDS}, false AS is_suspect FROM survivors")
-        output.add(model_sql(silver.table))
+        output.add(_in_parts(session))
         add = output.close()
     session.scan("written", silver, [str(path) for path in add])
     rewritten, remove = _rewrite(session, folder, stem)
@@ -126,21 +133,13 @@ def _valid_lines(files: str, contents: Collection[str] | None) -> str:
 
 def _find_suspects(session: Session, columns: Sequence[str]) -> None:
     """Find the hashes that occur more than once: `suspects`; and the held events that have one: `rivals`."""
+    fields = f"{_FIELDS}, {session.row_hash(columns)} AS key_hash"
     if "event_time" in columns:
-        # Nearly all that came is newer than what is held: only the rest can have a rival.
-        probe = (
-            "SELECT DISTINCT event_time FROM fresh WHERE event_time BETWEEN "
-            "(SELECT MIN(event_time) FROM held) AND (SELECT MAX(event_time) FROM held)"
-        )
-        matches = "event_time IN (SELECT event_time FROM probe)"
+        session.table("maybe_rivals", _events_at_known_times(session, fields))
     else:
-        probe = "SELECT DISTINCT key_hash FROM fresh"
+        session.table("probe", "SELECT DISTINCT key_hash FROM fresh")
         matches = f"{session.row_hash(columns)} IN (SELECT key_hash FROM probe)"
-    session.table("probe", probe)
-    session.table(
-        "maybe_rivals",
-        f"SELECT {_FIELDS}, {session.row_hash(columns)} AS key_hash FROM held WHERE {matches}",
-    )
+        session.table("maybe_rivals", f"SELECT {fields} FROM held WHERE {matches}")
     session.table(
         "suspects",
         "SELECT key_hash "
@@ -151,6 +150,52 @@ def _find_suspects(session: Session, columns: Sequence[str]) -> None:
         "rivals",
         f"SELECT {_FIELDS} FROM maybe_rivals WHERE key_hash IN (SELECT key_hash FROM suspects)",
     )
+
+
+def _events_at_known_times(session: Session, fields: str) -> str:
+    """SQL for the held events that happened at the same time as one that came.
+
+    Nearly all that came is newer than what is held. The rest is dense in the last hours, where a join is
+    best, and sparse in older ones, where a list of times lets the scan skip all other columns.
+    """
+    hour = session.hour_number("event_time")
+    session.table(
+        "probe",
+        f"SELECT DISTINCT event_time, {hour} AS hour FROM fresh WHERE event_time BETWEEN "
+        "(SELECT MIN(event_time) FROM held) AND (SELECT MAX(event_time) FROM held)",
+    )
+    counts = session.rows("SELECT hour, COUNT(*) AS n FROM probe GROUP BY hour")
+    dense = [row["hour"] for row in counts if row["n"] > _SPARSE_TIMES]
+    sparse = f"hour NOT IN ({', '.join(map(str, dense))})" if dense else "true"
+    times = [
+        _instant(row["event_time"]) for row in session.rows(f"SELECT event_time FROM probe WHERE {sparse}")
+    ]
+    parts = [f"SELECT {fields} FROM held WHERE event_time IN ({', '.join(times) or 'NULL'})"]
+    for start in dense:
+        first, end = (_instant(_EPOCH + timedelta(hours=number)) for number in (start, start + 1))
+        parts.append(
+            f"SELECT {fields} FROM held WHERE event_time >= {first} AND event_time < {end} "
+            "AND event_time IN (SELECT event_time FROM probe)"
+        )
+    return " UNION ALL ".join(parts)
+
+
+def _instant(moment: datetime) -> str:
+    return f"TIMESTAMPTZ '{moment.astimezone(UTC).isoformat()}'"
+
+
+def _in_parts(session: Session) -> str:
+    """The model's rows with the part of their day's files they belong to."""
+    hour = session.hour_number("event_time")
+    return (
+        f"SELECT *, CASE WHEN {hour} IN (SELECT hour FROM large_hours) THEN event_hour ELSE -1 END AS part "
+        f"FROM ({model_sql('silver.events_cleaned')}) AS events"
+    )
+
+
+def _large_hours(session: Session) -> str:
+    hour = session.hour_number("event_time")
+    return f"SELECT {hour} AS hour FROM fresh GROUP BY {hour} HAVING COUNT(*) >= {_LARGE_HOUR_EVENTS}"
 
 
 def _choose_survivors(session: Session, key: tuple[str, ...] | None) -> None:

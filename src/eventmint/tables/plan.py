@@ -9,12 +9,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from pyiceberg.conversions import from_bytes
 from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, In, LessThanOrEqual
 from pyiceberg.manifest import DataFile, ManifestEntryStatus
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
-from pyiceberg.types import IntegerType
 
 from eventmint.contracts import Contract
 from eventmint.errors import FixData
@@ -198,10 +196,3 @@ def may_hold_values(file: LiveFile, contract: Contract, column: str) -> bool:
     """Whether a column of the file may have a value that is not NULL, by its statistics."""
     field_id = next(c.id for c in contract.columns if c.name == column)
     return file.data_file.null_value_counts.get(field_id, 0) < file.rows
-
-
-def value_bounds(file: LiveFile, contract: Contract, column: str) -> tuple[int, int]:
-    """Smallest and largest value of an integer column, from the file's statistics."""
-    field_id = next(c.id for c in contract.columns if c.name == column)
-    lowest, highest = file.data_file.lower_bounds[field_id], file.data_file.upper_bounds[field_id]
-    return int(from_bytes(IntegerType(), lowest)), int(from_bytes(IntegerType(), highest))
