@@ -63,6 +63,11 @@ class Run:
     replaced: int = 0
     days: set[date] = field(default_factory=set)
 
+    @property
+    def key_has_time(self) -> bool:
+        """Whether equal events have equal times, so that only files around that time can hold them."""
+        return self.dedup_key is None or "event_time" in self.dedup_key
+
     def open(self, table: str) -> tuple[TableHandle, Contract]:
         return self.catalog.load(contract(table)), contract(table)
 
@@ -268,7 +273,7 @@ def _intake(
         return Intake([], [])
     firsts, lasts = [e.first_event_time for e in spans], [e.last_event_time for e in spans]
     span = (min(t for t in firsts if t), max(t for t in lasts if t))
-    timed = span if run.dedup_key is None or "event_time" in run.dedup_key else None
+    timed = span if run.key_has_time else None
     held = [file.location for file in live_files(silver, shape, between=timed)]
     fresh, fresh_contents = _files_of(bronze, events, came, ledger, seq_of(silver))
     if not gone:
@@ -337,9 +342,8 @@ def count_books(run: Run, days: Sequence[date]) -> books_of.Books:
     with run.engine.session(run.scratch) as session:
         for day in days:
             session.scan("silver_files", events, [f.location for f in live_files(silver, events, days=[day])])
-            session.scan(
-                "bronze_files", lines, [f.location for f in live_files(bronze, lines, between=_day_span(day))]
-            )
+            around = live_files(bronze, lines, between=_day_span(day) if run.key_has_time else None)
+            session.scan("bronze_files", lines, [file.location for file in around])
             counted |= books_of.recount_day(session, "bronze_files", "silver_files", day, live, run.dedup_key)
     return counted
 

@@ -45,7 +45,7 @@ def after_demo(folder: Path) -> str:
 next      {program} -C {folder} status
           {program} -C {folder} query {query}
           {program} -C {folder} quarantine --reason json_invalid
-          {program} init    for your own events"""
+          {program} init my-shop    for your own events"""
 
 
 def _write_new(file: Path, text: str) -> tuple[Path, bool]:

@@ -222,7 +222,7 @@ def draw_run(page: Page, document: Document) -> None:
         page.line(f"{', '.join(files)} in {document['seconds']:.1f} s")
         took = document["totals"]
         page.line(
-            f"{took['lines']:,} lines: {_gain(took['events'])}, {took['duplicates']:,} duplicates, "
+            f"{_count(took['lines'], 'line')}: {_gain(took['events'])}, {took['duplicates']:,} duplicates, "
             f"{took['quarantined']:,} quarantined, {took['blank']:,} blank"
         )
         if document["days"]:
@@ -358,7 +358,7 @@ def _count(n: int, noun: str) -> str:
 
 
 def _gain(events: int) -> str:
-    return f"{events:,} new events" if events >= 0 else f"{-events:,} events fewer"
+    return _count(events, "new event") if events >= 0 else f"{_count(-events, 'event')} fewer"
 
 
 def _money(amount: Decimal) -> str:

@@ -100,18 +100,21 @@ def recount_day(
     of_day = f"CAST(event_time AS DATE) = DATE '{day.isoformat()}'"
     contents = ", ".join(f"'{sha}'" for sha in sorted(live_contents)) or "NULL"
     session.view(
-        "day_lines",
-        f"SELECT * FROM {bronze_files} WHERE problem IS NULL AND {of_day} AND source_sha256 IN ({contents})",
+        "live_lines",
+        f"SELECT * FROM {bronze_files} WHERE problem IS NULL AND source_sha256 IN ({contents})",
     )
+    session.view("day_lines", f"SELECT * FROM live_lines WHERE {of_day}")
     session.view("day_events", f"SELECT * FROM {silver_files} WHERE {of_day}")
     identity = ", ".join(key or EVENT_COLUMNS)
     nothing = "(SELECT * FROM day_events WHERE false) AS nothing"
     conflicts = f"SELECT event_time, COUNT(*) - 1 AS n FROM day_events GROUP BY {', '.join(NATURAL_KEY)}"
+    # Under a key without the time, the line that a repeat repeats may be of another day.
+    source = "day_lines" if key is None or "event_time" in key else "live_lines"
     session.view(
         "day_repeats",
         "SELECT event_time FROM (SELECT event_time, "
-        f"ROW_NUMBER() OVER (PARTITION BY {identity} ORDER BY {_ORDER}) AS copy FROM day_lines"
-        ") AS copies WHERE copy > 1",
+        f"ROW_NUMBER() OVER (PARTITION BY {identity} ORDER BY {_ORDER}) AS copy FROM {source}"
+        f") AS copies WHERE copy > 1 AND {of_day}",
     )
     return read_books(
         session,
