@@ -212,11 +212,13 @@ def _told(err: Exception, is_verbose: bool) -> EventmintError:
     if isinstance(err, click.UsageError):
         message = err.format_message()
         command = err.ctx.command_path if err.ctx else "eventmint"
-        return FixSettings(message + "." * (message[-1:] not in ".?)"), f"See `{command} --help`.")
+        end = "" if message.endswith((".", "?", "?)")) else "."
+        return FixSettings(f"{message}{end}", f"See `{command} --help`.")
     if isinstance(err, click.Abort):
         return Interrupted("interrupted.")
     hint = "" if is_verbose else "See where with -v."
-    return machine_trouble(err) or Bug(f"a bug in eventmint: {type(err).__name__}: {err}.", hint)
+    text = " ".join(str(err).split())
+    return machine_trouble(err) or Bug(f"a bug in eventmint: {type(err).__name__}: {text}.", hint)
 
 
 # ---- start -------------------------------------------------------------------------------------------------
@@ -232,7 +234,8 @@ def init(call: Call, folder: Path) -> None:
     config, is_new = write_settings(folder)
     said = "written" if is_new else "there already, left as it is"
     call.put({"config": str(config), "written": is_new}, lambda page, _: page.line(f"{config}: {said}"))
-    call.say(f"next: put *.jsonl.gz files below {folder / 'data'}, then `eventmint run`")
+    command = "eventmint run" if folder == Path() else f"eventmint -C {folder} run"
+    call.say(f"next: put *.jsonl.gz files below {folder / 'data'}, then `{command}`")
 
 
 class SampleCommand(Command):

@@ -112,10 +112,12 @@ def load_ledger(run: Run) -> None:
 
 def land_files(run: Run, files: Sequence[SourceFile]) -> None:
     """Bronze: every line of the new files, one commit for the batch; then the ledger."""
+    bronze, events = run.open("bronze.events")
+    if seq_of(bronze) != run.ledger.seq:
+        load_ledger(run)  # planning again after a conflict: somebody else has landed files
     files = [file for file in files if not run.ledger.knows(file.path, file.version)]
     if not files:
         return
-    bronze, events = run.open("bronze.events")
     table, shape = run.open("bronze.ingested_files")
     stamp = Stamp(seq_of(bronze) + 1, batch_id(files))
     run.progress.start("bronze", len(files), sum(file.size_bytes for file in files))
@@ -197,14 +199,14 @@ def _set_aside(landing: Landing, reason: str) -> Landed:
 def _write_ledger(
     run: Run, table: TableHandle, shape: Contract, entries: Sequence[LedgerEntry], seq: int, batch: str
 ) -> None:
-    for entry in entries:
-        run.ledger.add(entry)
     held = live_files(table, shape)
     # Many small files would make every start slower: fold them into one now and then.
     fold = len(held) >= LEDGER_FILES_BEFORE_FOLDING
-    rows = entries_to_table(run.ledger.entries if fold else entries)
+    rows = entries_to_table([*run.ledger.entries, *entries] if fold else entries)
     add = [write_table(rows, shape, run.scratch / f"{seq:08d}-{batch[:12]}.parquet")] if rows.num_rows else []
     commit(table, shape, Stamp(seq, batch), add=add, remove=held if fold else [])
+    for entry in entries:
+        run.ledger.add(entry)
 
 
 # refine ----------------------------------------------------------------------------------------------
@@ -223,16 +225,16 @@ def _refine_step(run: Run) -> None:
     stamp = _stamp(run, target)
     before, after = run.ledger.live_contents(seq_of(silver)), run.ledger.live_contents(target)
     came, gone = after - before, before - after
+    previous = seq_of(silver)
     intake = _intake(run, silver, shape, came, gone, after - came)
     if not intake.fresh and not intake.gone:
         commit(silver, shape, stamp)
-        _commit_books(run, {}, seq_of(silver), stamp)
+        _commit_books(run, {}, previous, stamp)
         return
     run.progress.start("silver", 0, 0)
     with run.engine.session(run.scratch) as session:
         refined = refine(session, intake, run.dedup_key, run.scratch, _stem(stamp))
     held = {file.location: file for file in live_files(silver, shape)} if refined.remove else {}
-    previous = seq_of(silver)
     commit(silver, shape, stamp, add=refined.add, remove=[held[location] for location in refined.remove])
     _commit_books(run, refined.books, previous, stamp)
     run.progress.finish("silver", _describe(refined))
@@ -300,6 +302,9 @@ def _commit_books(run: Run, change: books_of.Books, previous: int, stamp: Stamp)
     table, shape = run.open("silver.event_hours")
     if seq_of(table) != previous:
         return  # a crash came between silver and its books: _keep_books counts the days again
+    if not change:
+        commit(table, shape, stamp)
+        return
     held = live_files(table, shape)
     books = books_of.merge(books_of.books_from_rows(read_rows(f.location for f in held)), change)
     _replace_books(run, table, shape, held, books, stamp)
