@@ -32,6 +32,7 @@ from eventmint.tables.plan import (
     LiveFile,
     TableHandle,
     changes_since,
+    latest_instant,
     live_files,
     seq_of,
 )
@@ -276,12 +277,14 @@ def _intake(
     firsts, lasts = [e.first_event_time for e in spans], [e.last_event_time for e in spans]
     span = (min(t for t in firsts if t), max(t for t in lasts if t))
     timed = span if run.key_has_time else None
-    held = [file.location for file in live_files(silver, shape, between=timed)]
+    held_files = live_files(silver, shape, between=timed)
+    held = [file.location for file in held_files]
+    until = latest_instant(held_files, shape, "event_time")
     fresh, fresh_contents = _files_of(bronze, events, came, ledger, seq_of(silver))
     if not gone:
-        return Intake(fresh, held, fresh_contents)
+        return Intake(fresh, held, until, fresh_contents)
     around = [file.location for file in live_files(bronze, events, between=timed)]
-    return Intake(fresh, held, fresh_contents, around, gone, around, stayed)
+    return Intake(fresh, held, until, fresh_contents, around, gone, around, stayed)
 
 
 def _files_of(

@@ -44,6 +44,7 @@ class Intake:
         fresh: bronze files with the lines that came.
         fresh_contents: restrict `fresh` to these contents; None where all lines in the files count.
         held: silver files that may hold the same events.
+        held_until: no event in `held` is later; None for no file.
         gone, gone_contents: bronze files and contents that no longer count (a replaced file).
         live, live_contents: bronze files and contents that still count and may hold lines with the keys of
             `gone`.
@@ -51,6 +52,7 @@ class Intake:
 
     fresh: Sequence[str]
     held: Sequence[str]
+    held_until: datetime | None = None
     fresh_contents: Collection[str] | None = None
     gone: Sequence[str] = ()
     gone_contents: Collection[str] = ()
@@ -77,7 +79,7 @@ def refine(session: Session, intake: Intake, key: tuple[str, ...] | None, folder
     columns = key or NATURAL_KEY
     silver = contract("silver.events_cleaned")
     _prepare(session, intake, columns)
-    _find_suspects(session, columns)
+    _find_suspects(session, columns, intake.held_until)
     session.table("large_hours", _large_hours(session))
     with session.output(silver, folder, stem, ("event_date", "part")) as output:
         session.view("new_events", _NEW_EVENTS)
@@ -131,11 +133,11 @@ def _valid_lines(files: str, contents: Collection[str] | None) -> str:
     return f"SELECT {_FIELDS} FROM {files} WHERE {condition}"
 
 
-def _find_suspects(session: Session, columns: Sequence[str]) -> None:
+def _find_suspects(session: Session, columns: Sequence[str], held_until: datetime | None) -> None:
     """Find the hashes that occur more than once: `suspects`; and the held events that have one: `rivals`."""
     fields = f"{_FIELDS}, {session.row_hash(columns)} AS key_hash"
     if "event_time" in columns:
-        session.table("maybe_rivals", _events_at_known_times(session, fields))
+        session.table("maybe_rivals", _events_at_known_times(session, fields, held_until))
     else:
         session.table("probe", "SELECT DISTINCT key_hash FROM fresh")
         matches = f"{session.row_hash(columns)} IN (SELECT key_hash FROM probe)"
@@ -152,7 +154,7 @@ def _find_suspects(session: Session, columns: Sequence[str]) -> None:
     )
 
 
-def _events_at_known_times(session: Session, fields: str) -> str:
+def _events_at_known_times(session: Session, fields: str, held_until: datetime | None) -> str:
     """SQL for the held events that happened at the same time as one that came.
 
     Nearly all that came is newer than what is held. The rest is dense in the last hours, where a join is
@@ -161,8 +163,8 @@ def _events_at_known_times(session: Session, fields: str) -> str:
     hour = session.hour_number("event_time")
     session.table(
         "probe",
-        f"SELECT DISTINCT event_time, {hour} AS hour FROM fresh WHERE event_time BETWEEN "
-        "(SELECT MIN(event_time) FROM held) AND (SELECT MAX(event_time) FROM held)",
+        f"SELECT DISTINCT event_time, {hour} AS hour FROM fresh "
+        f"WHERE event_time <= {_instant(held_until) if held_until else 'NULL'}",
     )
     counts = session.rows("SELECT hour, COUNT(*) AS n FROM probe GROUP BY hour")
     dense = [row["hour"] for row in counts if row["n"] > _SPARSE_TIMES]

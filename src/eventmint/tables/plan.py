@@ -5,14 +5,16 @@ Reads metadata only; no row is touched here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
+from pyiceberg.conversions import from_bytes
 from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, In, LessThanOrEqual
 from pyiceberg.manifest import DataFile, ManifestEntryStatus
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.types import TimestamptzType
 
 from eventmint.contracts import Contract
 from eventmint.errors import FixData
@@ -190,6 +192,14 @@ def _day_condition(contract: Contract, days: Collection[date]) -> BooleanExpress
     return And(
         GreaterThanOrEqual(column, min(days).isoformat()), LessThanOrEqual(column, max(days).isoformat())
     )
+
+
+def latest_instant(files: Iterable[LiveFile], contract: Contract, column: str) -> datetime | None:
+    """Latest value of a time column over some files, by their statistics; None for no file."""
+    field_id = next(c.id for c in contract.columns if c.name == column)
+    highest = (int(from_bytes(TimestamptzType(), file.data_file.upper_bounds[field_id])) for file in files)
+    latest_us = max(highest, default=None)
+    return None if latest_us is None else EPOCH + timedelta(microseconds=latest_us)
 
 
 def may_hold_values(file: LiveFile, contract: Contract, column: str) -> bool:
