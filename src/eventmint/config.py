@@ -23,6 +23,7 @@ from eventmint.values import EVENT_COLUMNS, EVENT_TYPES, EventRules
 CONFIG_FILE = "eventmint.toml"
 ENV_PREFIX = "EVENTMINT_"
 MIN_MEMORY_MB = 64
+MAX_SETTLE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ def load_settings(
             values[dotted], origins[dotted] = _parse_text(dotted, text, name), name
     for dotted, value in (flags or {}).items():
         if value is not None:
+            _require_known(dotted, "command line")
             values[dotted], origins[dotted] = value, "command line"
     sections = {name: _build(name, values, origins) for name in SECTIONS}
     settings = Settings(**sections, home=base, origins=origins)
@@ -255,7 +257,17 @@ def _check(settings: Settings) -> None:
     need(run.workers >= 0, "run.workers", "must be 0 (all cores) or more")
     need(run.memory_mb >= MIN_MEMORY_MB, "run.memory_mb", f"must be {MIN_MEMORY_MB} or more")
     need(run.batch_mb >= 1, "run.batch_mb", "must be 1 or more")
-    need(settings.source.settle_seconds >= 0, "source.settle_seconds", "must be 0 or more")
+    need(
+        0 <= settings.source.settle_seconds <= MAX_SETTLE_SECONDS,
+        "source.settle_seconds",
+        f"must lie between 0 and {MAX_SETTLE_SECONDS}",
+    )
+    # The catalog and Iceberg hold the folder as a URL, where these mean something else.
+    need(
+        not set(str(settings.lake_root)) & set("?#%\n"),
+        "lake.root",
+        "must name a folder without ?, #, % and line breaks in its path",
+    )
     need(
         1 <= contract.max_line_bytes <= 1 << 24, "contract.max_line_bytes", "must lie between 1 and 16777216"
     )

@@ -204,6 +204,8 @@ class Lake:
         run = Run(self._catalog, engine, scratch, settings.rules, settings.dedup_key, now, self._progress)
         try:
             self._catalog.create_missing()
+            for shape in all_contracts():
+                self._catalog.load(shape)  # a table of another shape is refused before anything is written
             load_ledger(run)
             yield run
         finally:
@@ -255,7 +257,7 @@ class Lake:
         by_status = Counter(entry.status for entry in run.entries)
         landed = [entry for entry in run.entries if entry.status == "landed"]
         return RunReport(
-            run_id=f"{started:%Y%m%dT%H%M%S.%f}",
+            run_id=f"{started:%Y%m%dT%H%M%S.%f}-{run.ledger.seq:08d}",
             started_at=started,
             seq=run.ledger.seq,
             files_landed=by_status["landed"],

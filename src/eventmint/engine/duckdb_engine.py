@@ -55,19 +55,25 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def scan_sql(contract: Contract, locations: Sequence[str]) -> str:
-    """SELECT over Parquet files, columns found by field id, as the contract types them."""
+def scan_sql(contract: Contract, locations: Sequence[str], *, with_location: bool = True) -> str:
+    """SELECT over Parquet files, columns found by field id, as the contract types them.
+
+    Args:
+        with_location: add `_location`, the file that a row is from.
+    """
     if not locations:
         columns = ", ".join(f"CAST(NULL AS {sql_type(c.type)}) AS {c.name}" for c in contract.columns)
-        return f"SELECT {columns}, CAST(NULL AS VARCHAR) AS _location WHERE false"
+        location = ", CAST(NULL AS VARCHAR) AS _location" if with_location else ""
+        return f"SELECT {columns}{location} WHERE false"
     ids = ", ".join(
         f"{c.id}: {{name: '{c.name}', type: '{sql_type(c.type)}', default_value: NULL}}"
         for c in contract.columns
     )
     paths = ", ".join(quoted(location) for location in locations)
     columns = ", ".join(contract.column_names)
-    source = f"read_parquet([{paths}], schema = MAP {{{ids}}}, filename = '_location')"
-    return f"SELECT {columns}, _location FROM {source}"  # noqa: S608 - names are ours, paths are quoted
+    option, location = (", filename = '_location'", ", _location") if with_location else ("", "")
+    source = f"read_parquet([{paths}], schema = MAP {{{ids}}}{option})"
+    return f"SELECT {columns}{location} FROM {source}"  # noqa: S608 - names are ours, paths are quoted
 
 
 class DuckDBSession:

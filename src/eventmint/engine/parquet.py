@@ -123,7 +123,7 @@ class SplitFiles:
         self._folder = folder
         self._stem = stem
         self._split_by = split_by
-        self._open: dict[tuple[object, ...], TableFile] = {}
+        self._open: dict[tuple[Any, ...], TableFile] = {}
 
     def write(self, rows: pa.Table) -> None:
         if rows.num_rows == 0:
@@ -136,7 +136,11 @@ class SplitFiles:
 
     def close(self) -> list[Path]:
         """Finish every file and return them in order of their values."""
-        return [self._open.pop(values).close() for values in sorted(self._open, key=repr)]
+        paths = []
+        for values in sorted(self._open):
+            paths.append(self._open[values].close())
+            del self._open[values]  # only now: what fails to close is still to be discarded
+        return paths
 
     def discard(self) -> None:
         """Remove what was not finished."""

@@ -16,8 +16,9 @@ import duckdb
 
 from eventmint.contracts import ANSWERS, Contract, all_contracts, contract
 from eventmint.engine.duckdb_engine import connect, quoted, scan_sql, sql_type
+from eventmint.errors import FixData
 from eventmint.tables.catalog import LakeCatalog
-from eventmint.tables.plan import Changes, changes_since, live_files, seq_of
+from eventmint.tables.plan import Changes, TableHandle, changes_since, live_files, seq_of
 
 # Readable by every DuckDB since 1.0, and by the tools that ship an old one.
 STORAGE_VERSION = "v1.0.0"
@@ -33,7 +34,7 @@ def is_current(catalog: LakeCatalog, database: Path) -> bool:
             shown = _published(connection)
     except duckdb.Error:
         return False
-    return all(shown.get(c.table) == seq_of(catalog.load(c)) for c in _shown_contracts())
+    return all(shown.get(shape.table) == _state(catalog.load(shape)) for shape in _shown_contracts())
 
 
 def publish(catalog: LakeCatalog, database: Path) -> None:
@@ -41,6 +42,9 @@ def publish(catalog: LakeCatalog, database: Path) -> None:
     database.parent.mkdir(parents=True, exist_ok=True)
     fresh = database.with_name(database.name + ".new")
     fresh.unlink(missing_ok=True)
+    _log_of(fresh).unlink(missing_ok=True)
+    if database.is_dir():
+        raise FixData(f"{database}: is a folder, expected a file.", "Set `lake.database` to another name.")
     if database.exists():
         shutil.copyfile(database, fresh)
     try:
@@ -51,6 +55,8 @@ def publish(catalog: LakeCatalog, database: Path) -> None:
         _bring_up(catalog, fresh)
     with fresh.open("rb") as handle:
         os.fsync(handle.fileno())
+    # What a killed writer left beside the old file would be replayed onto the new one.
+    _log_of(database).unlink(missing_ok=True)
     fresh.replace(database)
 
 
@@ -61,11 +67,8 @@ def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
         connection.execute("BEGIN")
         for shape in _shown_contracts():
             table = catalog.load(shape)
-            changes = (
-                changes_since(table, shape, published.get(shape.table, 0))
-                if shape.table in published
-                else None
-            )
+            seq, identity = published.get(shape.table, (0, ""))
+            changes = changes_since(table, shape, seq) if identity == _state(table)[1] else None
             complete = changes is None
             if changes is None:
                 changes = Changes(tuple(live_files(table, shape)))
@@ -77,9 +80,8 @@ def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
                 _replace_days(connection, shape, locations, None if days is None else sorted(map(str, days)))
             else:
                 _update_view(connection, shape, changes, complete)
-            connection.execute(
-                "INSERT OR REPLACE INTO ops.published VALUES (?, ?)", [shape.table, seq_of(table)]
-            )
+            connection.execute("DELETE FROM ops.published WHERE table_name = ?", [shape.table])
+            connection.execute("INSERT INTO ops.published VALUES (?, ?, ?)", [shape.table, *_state(table)])
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT")
 
@@ -87,13 +89,11 @@ def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
     for schema in ("bronze", "silver", "gold", "ops"):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    # No primary keys: DuckDB 1.0 could not open the file.
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS ops.published (table_name VARCHAR PRIMARY KEY, seq BIGINT)"
+        "CREATE TABLE IF NOT EXISTS ops.published (table_name VARCHAR, seq BIGINT, table_uuid VARCHAR)"
     )
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS ops.files "
-        "(table_name VARCHAR, location VARCHAR, PRIMARY KEY (table_name, location))"
-    )
+    connection.execute("CREATE TABLE IF NOT EXISTS ops.files (table_name VARCHAR, location VARCHAR)")
     for name in _TABLES:
         shape = contract(name)
         columns = ", ".join(f'"{c.name}" {sql_type(c.type)}' for c in shape.columns)
@@ -125,14 +125,12 @@ def _update_view(
         "DELETE FROM ops.files WHERE table_name = ? AND location IN (SELECT UNNEST(CAST(? AS VARCHAR[])))",
         [shape.table, removed],
     )
-    connection.execute(
-        "INSERT OR REPLACE INTO ops.files SELECT ?, UNNEST(CAST(? AS VARCHAR[]))", [shape.table, added]
-    )
+    connection.execute("INSERT INTO ops.files SELECT ?, UNNEST(CAST(? AS VARCHAR[]))", [shape.table, added])
     rows = connection.execute(
         "SELECT location FROM ops.files WHERE table_name = ? ORDER BY location", [shape.table]
     ).fetchall()
     columns = ", ".join(f'"{name}"' for name in shape.column_names)
-    source = scan_sql(shape, [location for (location,) in rows])
+    source = scan_sql(shape, [location for (location,) in rows], with_location=False)
     connection.execute(f"CREATE OR REPLACE VIEW {shape.table} AS SELECT {columns} FROM ({source})")  # noqa: S608
     _comment(connection, "VIEW", shape)
 
@@ -148,8 +146,19 @@ def _shown_contracts() -> tuple[Contract, ...]:
     return tuple(shape for shape in all_contracts() if shape.schema != "ops")
 
 
-def _published(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    return dict(connection.execute("SELECT table_name, seq FROM ops.published").fetchall())
+def _published(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, str]]:
+    """What the file shows of each table, as `_state` tells it."""
+    rows = connection.execute("SELECT table_name, seq, table_uuid FROM ops.published").fetchall()
+    return {name: (seq, identity) for name, seq, identity in rows}
+
+
+def _state(table: TableHandle) -> tuple[int, str]:
+    """The batch that a table includes, and which table it is: another lake's batches count anew."""
+    return seq_of(table), str(table.metadata.table_uuid)
+
+
+def _log_of(database: Path) -> Path:
+    return database.with_name(database.name + ".wal")
 
 
 @contextmanager

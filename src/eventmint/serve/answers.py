@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import date
 from pathlib import Path
@@ -23,6 +24,10 @@ _ORDER = {
     "category_performance": "event_date, category",
     "user_activity": "event_date",
 }
+
+
+# What a query may be made of; COPY, INSERT and the like have nodes of their own.
+_READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "CTE_NODE", "RECURSIVE_CTE_NODE"})
 
 
 def answer(database: Path, name: str, start: date | None, end: date | None) -> pa.Table:
@@ -49,6 +54,7 @@ def select(database: Path, statement: str, limit: int | None = None) -> pa.Table
         allowed = (
             connection.execute("SELECT location FROM ops.files").fetchall() if _may_read(statement) else []
         )
+        connection.execute("SET temp_directory = ''")  # the default is a folder, and would be readable
         connection.execute("SET allowed_paths = ?", [[location for (location,) in allowed]])
         for setting in (
             "SET enable_external_access = false",
@@ -59,7 +65,7 @@ def select(database: Path, statement: str, limit: int | None = None) -> pa.Table
         try:
             relation = connection.sql(statement)
             return relation.to_arrow_table() if limit is None else _first_rows(relation, limit)
-        except duckdb.Error as err:
+        except (duckdb.Error, OSError) as err:
             raise FixSettings(
                 f"The query failed: {_first_line(err)}", "Tables: gold.*, silver.*, bronze.*."
             ) from err
@@ -139,13 +145,14 @@ def _read_only(database: Path) -> duckdb.DuckDBPyConnection:
     connection = connect(python_enable_replacements=False)  # a name is a table's, never that of our variable
     try:
         connection.execute(f"ATTACH {quoted(str(database))} AS analytics (READ_ONLY)")
+        connection.execute("USE analytics")
+        connection.execute("SET search_path = 'analytics.gold,analytics.main'")
+        connection.execute("SELECT location FROM ops.files LIMIT 0")
     except duckdb.Error as err:
         connection.close()
         raise FixData(
             f"{database}: cannot be opened: {_first_line(err)}", "Run `eventmint run` to rebuild it."
         ) from err
-    connection.execute("USE analytics")
-    connection.execute("SET search_path = 'analytics.gold,analytics.main'")
     return connection
 
 
@@ -154,8 +161,30 @@ def _require_one_select(connection: duckdb.DuckDBPyConnection, statement: str) -
         statements = connection.extract_statements(statement)
     except duckdb.Error as err:
         raise FixSettings(f"The SQL cannot be read: {_first_line(err)}") from err
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+    if len(statements) != 1 or not _only_reads(connection, statements[0]):
         raise FixSettings("A query is exactly one SELECT.", "Put several into a file and use `-f FILE`.")
+
+
+def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
+    """Whether a statement is a SELECT, and none whose WITH clause writes: DuckDB lets COPY stand there."""
+    try:
+        if statement.type != duckdb.StatementType.SELECT:
+            return False
+    except ValueError:  # a kind of statement that the Python package has no name for
+        return False
+    row = connection.execute("SELECT CAST(json_serialize_sql(?) AS VARCHAR)", [statement.query]).fetchone()
+    return row is not None and _node_types(json.loads(row[0])) <= _READING_NODES
+
+
+def _node_types(tree: Any) -> set[str]:
+    """The kinds of query in a parsed statement, at any depth."""
+    if isinstance(tree, list):
+        return set().union(*map(_node_types, tree))
+    if not isinstance(tree, dict):
+        return set()
+    own = tree.get("type")
+    found = {own} if isinstance(own, str) and own.endswith("_NODE") else set()
+    return found.union(*map(_node_types, tree.values()))
 
 
 def _may_read(statement: str) -> bool:
@@ -163,6 +192,6 @@ def _may_read(statement: str) -> bool:
     return any(schema in text for schema in ("bronze", "silver", "product_hours", "daily_"))
 
 
-def _first_line(err: duckdb.Error) -> str:
+def _first_line(err: Exception) -> str:
     line = str(err).strip().splitlines()[0]
     return line if line[-1:] in ".?!" else f"{line}."

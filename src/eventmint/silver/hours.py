@@ -24,7 +24,7 @@ Hour = tuple[date, int]
 _ORDER = ", ".join(f"{column} ASC NULLS LAST" for column in EVENT_COLUMNS)
 _AMOUNT = (
     "CASE WHEN event_type = 'purchase' "
-    "THEN CAST(price * CAST(quantity AS DECIMAL(10, 0)) AS DECIMAL(25, 6)) ELSE 0 END"
+    "THEN CAST(CAST(price AS DECIMAL(25, 6)) * CAST(quantity AS DECIMAL(10, 0)) AS DECIMAL(25, 6)) ELSE 0 END"
 )
 
 

@@ -16,7 +16,7 @@ SELECT
     search_query,
     CASE
         WHEN event_type = 'purchase'
-            THEN CAST(price * CAST(quantity AS DECIMAL(10, 0)) AS DECIMAL(25, 6))
+            THEN CAST(CAST(price AS DECIMAL(25, 6)) * CAST(quantity AS DECIMAL(10, 0)) AS DECIMAL(25, 6))
     END AS amount,
     is_suspect
 FROM new_events

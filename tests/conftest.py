@@ -1,0 +1,23 @@
+"""What many tests start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def sample_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with eventmint.toml, lake/ and analytics.duckdb, made from sample-data/. Only to be read."""
+    from eventmint.lake import open_lake
+
+    folder = tmp_path_factory.mktemp("sample-lake")
+    config = folder / "eventmint.toml"
+    config.write_text(
+        f'[source]\npath = "{REPOSITORY / "sample-data"}"\n[run]\nworkers = 1\n', encoding="utf-8"
+    )
+    open_lake(config).run()
+    return folder
