@@ -220,7 +220,8 @@ class Lake:
             handle = (root / ".lock").open("a")
         except OSError as err:
             raise FixData(
-                f"{root}: the lake folder cannot be written: {err.strerror}.", "Grant access."
+                f"{root}: the lake folder cannot be written: {err.strerror}.",
+                "Grant access, or set `lake.root` to another folder.",
             ) from err
         with handle:
             try:

@@ -19,6 +19,7 @@ from eventmint.bronze.ledger import Ledger, batch_id, entries_from_rows, entries
 from eventmint.contracts import ANSWERS, Contract, contract
 from eventmint.engine.parquet import footer, read_rows, write_table
 from eventmint.engine.protocol import Engine, Session
+from eventmint.errors import FixSettings
 from eventmint.gold import aggregate as gold
 from eventmint.run_log import Progress
 from eventmint.silver import hours as books_of
@@ -28,6 +29,7 @@ from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Conflict, Stamp, commit
 from eventmint.tables.plan import (
     BATCH,
+    EPOCH,
     Changes,
     LiveFile,
     TableHandle,
@@ -39,6 +41,8 @@ from eventmint.tables.plan import (
 from eventmint.values import EventRules, LedgerEntry, SourceFile
 
 LEDGER_FILES_BEFORE_FOLDING = 32
+# The table property that keeps what makes two lines one event.
+DEDUP = "eventmint.dedup"
 # Nothing is known of such a file, so the ledger says nothing of it and the next run tries again.
 TRANSIENT = frozenset({"vanished", "unreadable", "changed_while_reading"})
 BLOCKS = ("gold.product_hours", "gold.daily_users", "gold.daily_sessions")
@@ -148,22 +152,31 @@ def _replaces(ledger: Ledger, entry: LedgerEntry) -> bool:
 
 def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[Landed]:
     landings: list[Landing] = []
-    latest_us = int((run.now + timedelta(hours=24)).timestamp()) * 1_000_000
+    copies: list[LedgerEntry] = []
+    outcome_of: dict[str, LedgerEntry] = {}
+    latest_us = (run.now + timedelta(hours=24) - EPOCH) // timedelta(microseconds=1)
     for file in files:
         entry = _new_entry(file, stamp)
-        copy = entry.sha256 and (
-            run.ledger.has_content(entry.sha256)
-            or any(task.entry.sha256 == entry.sha256 for task in landings)
-        )
-        if entry.status == "set_aside" or copy:
+        if entry.sha256 is None:
             run.progress.advance(1, file.size_bytes, 0)
-            yield Landed(dataclasses.replace(entry, status="same_content") if copy else entry)
+            yield Landed(entry)
+        elif entry.sha256 in outcome_of or run.ledger.has_content(entry.sha256):
+            copies.append(entry)
         else:
+            outcome_of[entry.sha256] = entry
             landings.append(Landing(entry, file.location, run.scratch, run.rules, latest_us))
     size_bytes = sum(landing.entry.size_bytes for landing in landings)
     for landing, landed in zip(landings, run.engine.map(land_one, landings, size_bytes), strict=True):
         run.progress.advance(1, landing.entry.size_bytes, landed.entry.lines)
+        outcome_of[str(landing.entry.sha256)] = landed.entry
         yield landed
+    for entry in copies:
+        run.progress.advance(1, entry.size_bytes, 0)
+        first = outcome_of.get(str(entry.sha256))
+        if first is not None and first.status == "set_aside":
+            yield Landed(dataclasses.replace(entry, status="set_aside", reason=first.reason))
+        else:
+            yield Landed(dataclasses.replace(entry, status="same_content"))
 
 
 def _new_entry(file: SourceFile, stamp: Stamp) -> LedgerEntry:
@@ -223,7 +236,13 @@ def refine_events(run: Run, _files: Sequence[SourceFile]) -> None:
 def _refine_step(run: Run) -> None:
     silver, shape = run.open("silver.events_cleaned")
     target = _next_seq(run.ledger, seq_of(silver))
-    stamp = _stamp(run, target)
+    key = ", ".join(run.dedup_key or ("content",))
+    stamp = dataclasses.replace(_stamp(run, target), properties={DEDUP: key})
+    if silver.properties.get(DEDUP, key) != key:
+        raise FixSettings(
+            f"quality.dedup is `{key}`, but this lake's events were told apart by `{silver.properties[DEDUP]}`.",
+            "Use that key, or run into a new lake folder.",
+        )
     before, after = run.ledger.live_contents(seq_of(silver)), run.ledger.live_contents(target)
     came, gone = after - before, before - after
     previous = seq_of(silver)

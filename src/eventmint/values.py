@@ -47,7 +47,7 @@ class SourceFile:
     """One file as the listing showed it.
 
     Attributes:
-        path: relative to the source's root, with forward slashes: the file's name in the ledger.
+        path: absolute; the file's name in the ledger (ADR 0003).
         location: where to open it.
         version: changes when the file does (size and modification time; an ETag on S3).
         size_bytes: compressed size.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -136,17 +137,16 @@ def test_of_a_line_too_long_start_size_and_hash_are_kept(size: int, chunk: int) 
 
 
 def test_a_line_of_any_length_passes_in_bounded_memory() -> None:
-    held = 0
-    largest = 0
-
-    def chunks() -> Iterator[bytes]:
-        nonlocal held, largest
-        for _ in range(500):
-            yield bytes(10_000)
-
-    for block in blocks_of_lines(chunks(), 50_000):
-        assert isinstance(block, TooLongLine)
-        assert (len(block.start), block.size) == (KEPT_BYTES, 5_000_000)
+    chunks = (bytes(10_000) for _ in range(5_000))
+    tracemalloc.start()
+    try:
+        (line,) = blocks_of_lines(chunks, 50_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(line, TooLongLine)
+    assert (len(line.start), line.size) == (KEPT_BYTES, 50_000_000)
+    assert peak < 1 << 20
 
 
 # --- Rows ------------------------------------------------------------------------------------------------
@@ -333,7 +333,7 @@ def test_a_file_that_is_corrupt_at_its_end_leaves_nothing_behind(
         seen_on_disk.extend(tmp_path.iterdir())
         raise UnreadableFile("gzip_corrupt")
 
-    with pytest.raises(UnreadableFile, match="^gzip_corrupt$"):
+    with pytest.raises(UnreadableFile, match=r"^gzip_corrupt$"):
         land_chunks(chunks())
     assert bool(seen_on_disk) == bool(rows_written)
     assert not any(path.name.endswith(".parquet") for path in seen_on_disk)

@@ -106,15 +106,16 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[int, list[list[Delivery]]]:
-    """Return an opening and the runs after it: the other files and some repeats, in any order, in one or two runs."""
+    """Return an opening and the runs after it: the other files and some repeats, in any order and split."""
     opening = draw(st.integers(0, len(OPENINGS) - 1))
     missing = sorted(set(FILES) - {content for run in OPENINGS[opening] for _, content in run})
     repeated = draw(st.lists(st.sampled_from(FILES), max_size=2))
     names = [*missing, *repeated]
-    order: list[Delivery] = []
-    for content in draw(st.permutations(names)):
-        # A repeat comes under its own name or another; so may the first delivery.
-        order.append((draw(st.sampled_from((content, content, f"copy of {content}"))), content))
+    # A repeat comes under its own name or another; so may the first delivery.
+    order: list[Delivery] = [
+        (draw(st.sampled_from((content, content, f"copy of {content}"))), content)
+        for content in draw(st.permutations(names))
+    ]
     cut = draw(st.integers(1, 5 * len(order)))
     return opening, [part for part in (order[:cut], order[cut:]) if part]
 

@@ -1,4 +1,4 @@
-"""Whole runs, from files in a folder to the five answers: each state of the lake equals that of the oracle."""
+"""Whole runs, from files in a folder to the five answers: each state of the lake is that of the oracle."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def odd_lines(rng: Random) -> list[bytes]:
 
 
 def bad_lines(rng: Random) -> list[bytes]:
-    """Return one line or more of each hostile class that is not valid: blank ones, and every reason there is."""
+    """Return lines of each hostile class that is not valid: blank ones, and nearly every reason there is."""
     heavy = [hostile.CLASSES["length_one_above_the_cap"](rng)]
     light = [
         make(rng) for name, make in hostile.CLASSES.items() if name not in hostile.HEAVY for _ in range(3)
@@ -466,7 +466,7 @@ def test_honest_twins_stay_and_are_counted_as_key_conflicts(shop: Shop) -> None:
 
 
 def colliding_events(rng: Random, count: int) -> list[Row]:
-    """Return events of few users, times, types and prices, so that any key meets itself, hours and days apart."""
+    """Return events of few users, sessions and times: any key meets itself, hours and days apart."""
     return [
         random_event(rng)
         | {
@@ -529,9 +529,9 @@ def test_a_replaced_file_gives_the_place_of_its_survivors_to_others(shop: Shop, 
     assert_lake_is(shop.lake, shop.expected(dedup=as_fields(key)), is_keyed=True, superseded=[old])
 
 
-# PRODUCT BUG (fails when written) for keys without event_time: `recount_day` looks for repeats within one day,
-# but lines of one key may lie days apart. `verify` then calls a sound lake broken, and a run after a crash
-# writes wrong books.
+# PRODUCT BUG (failed when written) for keys without event_time: `recount_day` looked for repeats in one day,
+# but lines of one key may lie days apart. `verify` then called a sound lake broken, and a run after a crash
+# wrote wrong books.
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
 def test_every_law_of_a_keyed_lake_holds_when_it_is_proved_from_the_rows(
     shop: Shop, key: tuple[str, ...]

@@ -100,7 +100,10 @@ def test_a_commit_adds_rows_and_moves_the_stamp(catalog: LakeCatalog, scratch: P
     table = catalog.load(ACTIVITY)
     assert seq_of(table) == 0
     commit(
-        table, ACTIVITY, Stamp(1, "batch one", notes={"eventmint.note": "x"}), add=[activity(scratch, "a")]
+        table,
+        ACTIVITY,
+        Stamp(1, "batch one", properties={"eventmint.note": "x"}),
+        add=[activity(scratch, "a")],
     )
 
     fresh = catalog.load(ACTIVITY)
@@ -110,7 +113,6 @@ def test_a_commit_adds_rows_and_moves_the_stamp(catalog: LakeCatalog, scratch: P
     assert snapshot.summary is not None
     summary = snapshot.summary.additional_properties
     assert (summary[SEQ], summary[BATCH], summary[KIND]) == ("1", "batch one", "batch")
-    assert summary["eventmint.note"] == "x"
     (file,) = live_files(fresh, ACTIVITY)
     assert (file.rows, file.day) == (1, TODAY)
     assert Path(file.location) == catalog.root / f"gold/user_activity/data/event_date={TODAY}/a.parquet"
@@ -151,9 +153,9 @@ def test_every_table_refuses_to_retry_a_commit_on_its_own(catalog: LakeCatalog) 
 # --- Other writers ---------------------------------------------------------------------------------------
 
 
-# PRODUCT BUG (fails when written, where one of the two commits only moves the stamp): Iceberg compares snapshots, and
-# such a commit has none. The other's rows or stamp are passed over, and a stale stamp may even go backwards, so
-# that a batch is consumed twice. The module promises: "If anybody committed in between, the commit fails".
+# PRODUCT BUG (fails when written, where one of the two commits only moves the stamp): Iceberg compares
+# snapshots, and such a commit has none. The other's rows or stamp are passed over, and a stale stamp may even
+# go backwards, so that a batch is consumed twice. "If anybody committed in between, the commit fails": not so.
 @pytest.mark.parametrize("plan", ["add", "replace", "stamp only"])
 @pytest.mark.parametrize("other", ["append", "stamp only"])
 def test_a_stale_handle_meets_a_conflict_and_changes_nothing(
@@ -166,7 +168,7 @@ def test_a_stale_handle_meets_a_conflict_and_changes_nothing(
     commit(LakeCatalog(catalog.root).load(ACTIVITY), ACTIVITY, SECOND, add=other_add)
     before = state(catalog)
     add = [] if plan == "stamp only" else [activity(scratch, "mine", events=3)]
-    with pytest.raises(Conflict, match="gold.user_activity: another writer committed first") as caught:
+    with pytest.raises(Conflict, match=r"gold.user_activity: another writer committed first") as caught:
         commit(stale, ACTIVITY, THIRD, add=add, remove=remove)
     assert isinstance(caught.value, TryAgain)
     assert state(catalog) == before
@@ -234,8 +236,8 @@ def test_a_commit_whose_reply_is_lost_is_found_and_not_repeated(
     assert (snapshots, properties[SEQ], files) == ((1, "1", ["a"]) if has_files else (0, "1", []))
 
 
-# PRODUCT BUG (fails when written; cannot happen with SQLite, can with a catalog that is asked over a network and
-# repeats the request itself): `Conflict` promises that nothing of ours is in the table.
+# PRODUCT BUG (fails when written; not with SQLite, but with a catalog that is asked over a network and whose
+# client repeats the request): `Conflict` promises that nothing of ours is in the table.
 def test_a_commit_that_conflicts_with_itself_is_found_and_not_repeated(
     catalog: LakeCatalog, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +274,7 @@ def test_null_in_a_required_column_is_refused(catalog: LakeCatalog, scratch: Pat
     row = {"event_date": TODAY, "unique_users": 1, "unique_sessions": None, "events": 1}
     pq.write_table(pa.Table.from_pylist([row], schema=nullable), scratch / "a.parquet")
     before = state(catalog)
-    with pytest.raises(Bug, match="gold.user_activity.unique_sessions: 1 rows are NULL"):
+    with pytest.raises(Bug, match=r"gold.user_activity.unique_sessions: 1 rows are NULL"):
         commit(catalog.load(ACTIVITY), ACTIVITY, FIRST, add=[scratch / "a.parquet"])
     assert state(catalog) == before
 
@@ -328,8 +330,13 @@ def test_a_day_before_1970_has_its_own_folder(catalog: LakeCatalog, scratch: Pat
 
 def test_a_table_without_days_has_none(catalog: LakeCatalog, scratch: Path) -> None:
     row = {
-        **{"event_date": TODAY, "event_hour": 1, "valid": 1, "events": 1},
-        **{"duplicates": 0, "key_conflicts": 0, "amount": Decimal(0)},
+        "event_date": TODAY,
+        "event_hour": 1,
+        "valid": 1,
+        "events": 1,
+        "duplicates": 0,
+        "key_conflicts": 0,
+        "amount": Decimal(0),
     }
     commit(catalog.load(HOURS), HOURS, FIRST, add=[parquet(scratch, "a", HOURS, row)])
     (file,) = live_files(catalog.load(HOURS), HOURS)
@@ -399,8 +406,8 @@ def test_rows_of_another_program_are_changes_too(catalog: LakeCatalog, scratch: 
     assert changed(catalog, 2) == ([], [])
 
 
-# PRODUCT BUG (fails when written): a batch without rows moves the stamp but leaves no snapshot to stop at. Whoever
-# has followed up to it is told of the other program's rows a second time, and gold counts them twice.
+# PRODUCT BUG (fails when written): a batch without rows moves the stamp but leaves no snapshot to stop at.
+# Whoever has followed up to it is told of the other program's rows again, and gold counts them twice.
 def test_rows_of_another_program_are_told_once(catalog: LakeCatalog, scratch: Path) -> None:
     add(catalog, scratch, 1, "a")
     append_as_another_program(catalog)
@@ -410,13 +417,13 @@ def test_rows_of_another_program_are_told_once(catalog: LakeCatalog, scratch: Pa
     assert changed(catalog, 2) == (["b"], [])
 
 
-# PRODUCT BUG (fails when written; data loss): where PyIceberg expires a snapshot it takes its id out of the child, so that
-# the oldest snapshot left looks like the first of all. Who is further behind gets half of the changes for all.
+# PRODUCT BUG (fails when written; data loss): PyIceberg takes the id of an expired snapshot out of its child,
+# so that the oldest left looks like the first of all. Who is further behind takes half of the changes for all.
 def test_changes_cannot_be_told_when_snapshots_have_expired(catalog: LakeCatalog, scratch: Path) -> None:
     for seq, name in enumerate("abc", 1):
         add(catalog, scratch, seq, name)
     table = catalog.load(ACTIVITY)
-    oldest = sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)[0]
+    oldest = min(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
     table.maintenance.expire_snapshots().by_id(oldest.snapshot_id).commit()
     table = catalog.load(ACTIVITY)
     assert changes_since(table, ACTIVITY, 0) is None
@@ -439,7 +446,7 @@ def test_changes_cannot_be_told_across_a_compaction(catalog: LakeCatalog, scratc
 def touched_by_another(
     monkeypatch: pytest.MonkeyPatch, shop: Shop, tables: Sequence[str], times: int
 ) -> list[str]:
-    """Let another writer commit to these tables, so many times each, just before the run's own commit.
+    """Let another writer commit to these tables, so many times each, just before the run does.
 
     Returns: a list that gets the name of each table when that happens.
     """
@@ -472,13 +479,12 @@ GOLD = (*BLOCKS, *(f"gold.{answer}" for answer in ANSWERS))
     "tables",
     [
         ("bronze.events",),
-        # PRODUCT BUG (fails when written): the entries are in the run's ledger before they are committed, so that
-        # planning again finds every file known and writes nothing. Only files with rows are found again.
+        # PRODUCT BUG (fails when written): the lines are in the report, the reasons of bad ones are not.
         ("bronze.ingested_files",),
         ("silver.events_cleaned",),
         ("silver.event_hours",),
         GOLD,
-        # PRODUCT BUG (fails when written): nobody plans the record again; the run fails though it is published.
+        # PRODUCT BUG (fails when written): nobody plans the record again: the run fails, though published.
         ("ops.runs",),
     ],
     ids=["bronze", "ledger", "silver", "books", "gold", "record"],

@@ -45,9 +45,21 @@ def publish(catalog: LakeCatalog, database: Path) -> None:
     _log_of(fresh).unlink(missing_ok=True)
     if database.is_dir():
         raise FixData(f"{database}: is a folder, expected a file.", "Set `lake.database` to another name.")
-    if database.exists():
-        shutil.copyfile(database, fresh)
     try:
+        _build(catalog, database, fresh)
+        # What a killed writer left beside the old file would be replayed onto the new one.
+        _log_of(database).unlink(missing_ok=True)
+        fresh.replace(database)
+    finally:
+        fresh.unlink(missing_ok=True)
+        _log_of(fresh).unlink(missing_ok=True)
+
+
+def _build(catalog: LakeCatalog, database: Path, fresh: Path) -> None:
+    """Write the new state to `fresh`, starting from the old one where it can be used."""
+    try:
+        if database.exists():
+            shutil.copyfile(database, fresh)
         _bring_up(catalog, fresh)
     except duckdb.Error:
         # Not ours, or damaged: it is a copy of what the lake holds, so make it anew.
@@ -55,9 +67,6 @@ def publish(catalog: LakeCatalog, database: Path) -> None:
         _bring_up(catalog, fresh)
     with fresh.open("rb") as handle:
         os.fsync(handle.fileno())
-    # What a killed writer left beside the old file would be replayed onto the new one.
-    _log_of(database).unlink(missing_ok=True)
-    fresh.replace(database)
 
 
 def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 
 from eventmint.errors import FixData, FixSettings
 from eventmint.values import SourceFile
@@ -108,8 +109,9 @@ def _settle(
     found: list[tuple[Path, os.stat_result]], settle_seconds: float
 ) -> tuple[list[tuple[Path, os.stat_result]], list[str]]:
     now = time.time()
-    young = [item for item in found if abs(now - item[1].st_mtime) < settle_seconds]
-    settled = [item for item in found if item not in young] if young else found
+    young, settled = [], []
+    for item in found:
+        (young if abs(now - item[1].st_mtime) < settle_seconds else settled).append(item)
     unsettled = []
     if young:
         time.sleep(settle_seconds)
@@ -140,8 +142,12 @@ def _version(status: os.stat_result) -> str:
 
 
 def _name(path: Path) -> str:
-    # A name that is not UTF-8 stays readable and unique, and can be stored.
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    name = os.fsencode(path)
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        # Can be stored, stays unique (a path never starts so), and shows the bytes.
+        return "bytes:" + quote_from_bytes(name)
 
 
 def _received_at(path: str, modified: float) -> datetime:
@@ -153,4 +159,7 @@ def _received_at(path: str, modified: float) -> datetime:
                 return datetime.strptime("".join(digits), shape).replace(tzinfo=UTC)
             except ValueError:
                 continue
-    return datetime.fromtimestamp(modified, UTC)
+    try:
+        return datetime.fromtimestamp(modified, UTC)
+    except (OverflowError, ValueError, OSError):  # a clock beyond the calendar
+        return datetime(1970, 1, 1, tzinfo=UTC)

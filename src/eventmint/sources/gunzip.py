@@ -22,7 +22,10 @@ MAX_RATIO = 500
 RATIO_FREE_BYTES = 16 << 20
 MAX_MEMBERS = 100_000
 
+_MAGIC = b"\x1f\x8b"
 _DEFLATE = 8
+# The first bite of a member is small: what it leaves over is copied, and there may be very many members.
+_FIRST_PIECE_BYTES = 512
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 2, 4, 8, 16
 
 
@@ -68,6 +71,7 @@ class VerifiedGzip:
         self.size_bytes = 0
         self._hash = hashlib.sha256()
         self._buffer = b""
+        self._at = 0  # what is before has been used; cutting it off each time would copy without end
         self._out_bytes = 0
         self._file: BinaryIO
 
@@ -86,8 +90,8 @@ class VerifiedGzip:
 
     def _members(self) -> Iterator[bytes]:
         if not self._fill(2):
-            raise UnreadableFile("gzip_truncated" if self._buffer[:1] == b"\x1f" else self._what_is_short())
-        if self._buffer[:2] != b"\x1f\x8b":
+            raise UnreadableFile("gzip_truncated" if self._ahead(1) == b"\x1f" else self._what_is_short())
+        if self._ahead(2) != _MAGIC:
             raise UnreadableFile("not_gzip")
         for _ in range(MAX_MEMBERS):
             self._skip_header()
@@ -97,13 +101,15 @@ class VerifiedGzip:
         raise UnreadableFile("gzip_bomb")
 
     def _what_is_short(self) -> str:
-        return "not_gzip" if self._buffer else "empty_file"
+        return "not_gzip" if self._ahead(1) else "empty_file"
 
     def _inflate_member(self) -> Iterator[bytes]:
         inflater: Inflater = isal_zlib.decompressobj(wbits=-15)
         crc = length = 0
+        piece_bytes = _FIRST_PIECE_BYTES
         while not inflater.eof:
-            data = inflater.unconsumed_tail or self._take()
+            data = inflater.unconsumed_tail or self._take(piece_bytes)
+            piece_bytes = min(2 * piece_bytes, READ_BYTES)
             if not data:
                 raise UnreadableFile("gzip_truncated")
             try:
@@ -117,18 +123,19 @@ class VerifiedGzip:
                 raise UnreadableFile("gzip_bomb")
             if chunk:
                 yield chunk
-        self._buffer = inflater.unused_data + self._buffer
+        self._at -= len(inflater.unused_data)
         if (crc, length & 0xFFFFFFFF) != struct.unpack("<II", self._exactly(8)):
             raise UnreadableFile("gzip_corrupt")
 
     def _next_member_follows(self) -> bool:
         while self._fill(1):
-            self._buffer = self._buffer.lstrip(b"\0")  # padding, as tape and block tools write it
-            if self._buffer:
+            if self._ahead(1) != b"\0":
                 self._fill(2)
-                if self._buffer[:2] == b"\x1f\x8b":
+                if self._ahead(2) == _MAGIC:
                     return True
                 raise UnreadableFile("gzip_trailing_garbage")
+            # Padding, as tape and block tools write it.
+            self._buffer, self._at = self._buffer[self._at :].lstrip(b"\0"), 0
         return False
 
     def _skip_header(self) -> None:
@@ -148,20 +155,25 @@ class VerifiedGzip:
     def _exactly(self, count: int) -> bytes:
         if not self._fill(count):
             raise UnreadableFile("gzip_truncated")
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
+        return self._take(count)
+
+    def _take(self, count: int) -> bytes:
+        """Use up to so many bytes, at least one unless the file has ended."""
+        self._fill(1)
+        taken = self._ahead(count)
+        self._at += len(taken)
         return taken
 
-    def _take(self) -> bytes:
-        self._fill(1)
-        taken, self._buffer = self._buffer, b""
-        return taken
+    def _ahead(self, count: int) -> bytes:
+        return self._buffer[self._at : self._at + count]
 
     def _fill(self, count: int) -> bool:
-        while len(self._buffer) < count:
+        """Whether so many bytes are ahead, after reading what is missing."""
+        while len(self._buffer) - self._at < count:
             data = self._file.read(READ_BYTES)
             if not data:
                 return False
             self._hash.update(data)
             self.size_bytes += len(data)
-            self._buffer += data
+            self._buffer, self._at = self._buffer[self._at :] + data, 0
         return True

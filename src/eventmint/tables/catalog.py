@@ -28,6 +28,7 @@ from pyiceberg.types import (
     StringType,
     TimestamptzType,
 )
+from sqlalchemy.exc import DatabaseError
 
 from eventmint.contracts import Contract, all_contracts
 from eventmint.errors import FixData
@@ -104,12 +105,18 @@ class LakeCatalog:
     def _open(self) -> Catalog:
         if self._catalog is None:
             self.root.mkdir(parents=True, exist_ok=True)
-            self._catalog = SqlCatalog(
-                "eventmint",
-                uri=f"sqlite:///{self.file}?timeout=30",
-                warehouse=f"file://{self.root}",
-                init_catalog_tables="true",
-            )
+            try:
+                self._catalog = SqlCatalog(
+                    "eventmint",
+                    uri=f"sqlite:///{self.file}?timeout=30",
+                    warehouse=f"file://{self.root}",
+                    init_catalog_tables="true",
+                )
+            except DatabaseError as err:
+                raise FixData(
+                    f"{self.file}: the catalog cannot be read: {err.orig}.",
+                    "Restore it from a backup, or run into a new lake folder.",
+                ) from err
         return self._catalog
 
 

@@ -40,13 +40,13 @@ class Stamp:
         seq: number of the last batch that the table includes after this commit.
         batch: hash of that batch's file versions.
         kind: `batch`, `restate` or `compaction`.
-        notes: further entries of the snapshot's summary.
+        properties: further properties that the table gets in the same step.
     """
 
     seq: int
     batch: str
     kind: str = "batch"
-    notes: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
 
 
 def commit(
@@ -69,9 +69,9 @@ def commit(
     """
     data_files = [_adopt(table, contract, path) for path in add]
     transaction = table.transaction()
-    transaction.set_properties({SEQ: str(stamp.seq), BATCH: stamp.batch})
+    transaction.set_properties({SEQ: str(stamp.seq), BATCH: stamp.batch, **stamp.properties})
     if data_files or remove:
-        summary = {SEQ: str(stamp.seq), BATCH: stamp.batch, KIND: stamp.kind, **stamp.notes}
+        summary = {SEQ: str(stamp.seq), BATCH: stamp.batch, KIND: stamp.kind}
         update = transaction.update_snapshot(snapshot_properties=summary)
         with update.overwrite() if remove else update.fast_append() as producer:
             for data_file in data_files:
