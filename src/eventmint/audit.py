@@ -20,15 +20,24 @@ from eventmint.laws import DayBook
 from eventmint.pipeline import Run, count_books
 from eventmint.silver.hours import Books, HourBook, books_from_rows
 from eventmint.tables.catalog import LakeCatalog
-from eventmint.tables.plan import live_files, row_count
+from eventmint.tables.plan import changes_since, live_files, row_count
 from eventmint.values import Law, Totals
 
 _CHECKED_TABLES = ("bronze.events", "silver.events_cleaned", *(f"gold.{answer}" for answer in ANSWERS))
 _BOOK_TERMS = tuple(item.name for item in dataclasses.fields(HourBook))
 
 
-def laws_of_run(run: Run) -> tuple[Law, ...]:
-    """Check the files that a run took in, the days it changed, and the lake's sums."""
+def laws_of_run(run: Run, checked_seq: int) -> tuple[Law, ...]:
+    """Check the files that a run took in, the lake's sums, and every day that changed since the laws were
+    last found to hold, whichever run changed it.
+
+    Args:
+        checked_seq: number of the last batch up to which they were.
+    """
+    silver = contract("silver.events_cleaned")
+    table = run.catalog.load(silver)
+    changes = changes_since(table, silver, checked_seq)
+    run.days |= changes.days if changes else {file.day for file in live_files(table, silver) if file.day}
     books = read_books(run.catalog)
     return (
         *laws.laws_of_files(run.entries),

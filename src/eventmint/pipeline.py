@@ -7,7 +7,6 @@ that was cut off is simply behind, and the next run brings it up to date: there 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -63,7 +62,6 @@ class Run:
     progress: Progress
     ledger: Ledger = field(default_factory=Ledger)
     entries: list[LedgerEntry] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
     not_read: dict[str, str] = field(default_factory=dict)
     replaced: int = 0
     days: set[date] = field(default_factory=set)
@@ -80,7 +78,7 @@ class Run:
 def take_in(run: Run, files: Sequence[SourceFile]) -> None:
     """Take one batch of files through all stages; no file: only bring every table up to date."""
     for stage in STAGES:
-        _replan_on_conflict(partial(stage, run, files))
+        replan_on_conflict(partial(stage, run, files))
 
 
 def batches(
@@ -139,8 +137,6 @@ def land_files(run: Run, files: Sequence[SourceFile]) -> None:
     run.replaced += sum(_replaces(run.ledger, entry) for entry in entries)
     _write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)
     run.entries += entries
-    for landed in outcomes:
-        run.reasons.update(landed.reasons)
     run.progress.finish("bronze", f"{sum(e.lines for e in entries):,} lines")
 
 
@@ -229,7 +225,7 @@ def _write_ledger(
 def refine_events(run: Run, _files: Sequence[SourceFile]) -> None:
     """Silver: the events that the new lines bring; a step at a time, so that any backlog fits into memory."""
     while seq_of(run.open("silver.events_cleaned")[0]) < run.ledger.seq:
-        _replan_on_conflict(partial(_refine_step, run))
+        replan_on_conflict(partial(_refine_step, run))
     _keep_books(run)
 
 
@@ -240,7 +236,7 @@ def _refine_step(run: Run) -> None:
     stamp = dataclasses.replace(_stamp(run, target), properties={DEDUP: key})
     if silver.properties.get(DEDUP, key) != key:
         raise FixSettings(
-            f"quality.dedup is `{key}`, but this lake's events were told apart by `{silver.properties[DEDUP]}`.",
+            f"quality.dedup is `{key}`, but this lake was refined under `{silver.properties[DEDUP]}`.",
             "Use that key, or run into a new lake folder.",
         )
     before, after = run.ledger.live_contents(seq_of(silver)), run.ledger.live_contents(target)
@@ -394,7 +390,7 @@ def aggregate_answers(run: Run, _files: Sequence[SourceFile]) -> None:
     with run.engine.session(run.scratch) as session:
         inputs = _GoldInputs(run, silver)
         for name in behind:
-            _replan_on_conflict(partial(_aggregate_table, run, session, name, inputs))
+            replan_on_conflict(partial(_aggregate_table, run, session, name, inputs))
     run.progress.finish("gold", f"{len(run.days)} days" if len(run.days) != 1 else "1 day")
 
 
@@ -470,7 +466,7 @@ def _stem(stamp: Stamp) -> str:
     return f"{stamp.seq:08d}-{stamp.batch[:12]}"
 
 
-def _replan_on_conflict(step: Callable[[], None]) -> None:
+def replan_on_conflict(step: Callable[[], None]) -> None:
     """Run a step that plans and commits; plan again from scratch where another writer came first."""
     for attempt in range(1, _REPLANS + 1):
         try:

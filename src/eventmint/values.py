@@ -83,6 +83,7 @@ class LedgerEntry:
     first_event_time: datetime | None = None
     last_event_time: datetime | None = None
     unknown_fields: str | None = None
+    reasons: str | None = None
     batch: str = ""
     seq: int = 0
 
@@ -146,6 +147,7 @@ class RunReport:
         run_id: time-ordered name of the run, as in `ops.runs`.
         started_at, seconds: UTC instant and wall time.
         seq: number of the last batch that the lake includes.
+        checked_seq: number of the last batch up to which the laws hold.
         files_landed, files_same_content, files_set_aside, files_replaced: new file versions by outcome.
         files_unsettled: files still being written, left for the next run.
         totals: the terms of the laws for what this run took in.
@@ -162,6 +164,7 @@ class RunReport:
     started_at: datetime
     seconds: float = 0.0
     seq: int = 0
+    checked_seq: int = 0
     files_landed: int = 0
     files_same_content: int = 0
     files_set_aside: int = 0

@@ -234,8 +234,6 @@ def test_the_cap_on_a_line_is_a_setting(land_chunks: Land, chunk: int) -> None:
     assert_landed_like_the_oracle(landed, text, max_line_bytes=180)
 
 
-# PRODUCT BUG (fails when written): where the blank line spans two chunks it is quarantined as line_too_long,
-# where it does not it is blank. "A line made only of space, tab, CR is blank", however long.
 @pytest.mark.parametrize("chunk", [1_000, 10])
 def test_a_blank_line_is_blank_whatever_its_length_and_wherever_it_is_cut(
     land_chunks: Land, chunk: int

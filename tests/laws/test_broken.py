@@ -200,7 +200,6 @@ def test_a_run_that_breaks_a_law_fails_with_table_day_and_difference(shop: Shop)
         assert shop.lake.answer(answer).to_pylist() == getattr(sound, answer)
 
 
-# PRODUCT BUG (fails when written): an empty run first publishes what the broken run held back, then refuses.
 def test_the_next_empty_run_still_refuses_and_publishes_nothing(shop: Shop) -> None:
     break_the_books(shop)
     shop.deliver("b", view(timestamp="2025-06-15T11:00:00Z"))
@@ -210,7 +209,6 @@ def test_the_next_empty_run_still_refuses_and_publishes_nothing(shop: Shop) -> N
     assert error.exit_code == 1
 
 
-# PRODUCT BUG (fails when written): a run looks at its own days only, and then publishes every day.
 def test_a_broken_day_is_not_published_by_a_later_run_over_another_day(shop: Shop) -> None:
     break_the_books(shop)
     shop.deliver("b", view(timestamp="2025-06-15T11:00:00Z"))
@@ -230,7 +228,6 @@ class CutOffAfter(Silent):
             raise InterruptedError(stage)
 
 
-# PRODUCT BUG (fails when written): the run after sees nothing new, so it checks no law, but publishes.
 def test_a_broken_law_is_found_though_the_run_was_cut_off_before_the_check(shop: Shop) -> None:
     break_the_books(shop)
     shop.deliver("b", view(timestamp="2025-06-15T11:00:00Z"))
@@ -253,8 +250,6 @@ def test_a_sound_run_that_was_cut_off_is_completed_checked_and_recorded_by_the_n
     report = shop.run()
     assert_lake_is(shop.lake, shop.expected())
     assert (report.totals.valid, report.totals.quarantined, report.totals.events) == (1, 1, 1)
-    # PRODUCT BUG (fails when written, after `gold`): the run is neither checked nor recorded, and every later
-    # empty run reports its lines again.
     assert report.laws
     last = shop.lake.last_run()
     assert last is not None
@@ -263,7 +258,6 @@ def test_a_sound_run_that_was_cut_off_is_completed_checked_and_recorded_by_the_n
     assert later.totals.valid == 0
 
 
-# PRODUCT BUG (fails when written): the lines of the cut off run are in the totals, their reasons are not.
 def test_the_report_after_a_cut_off_run_names_the_reasons_of_its_quarantined_lines(shop: Shop) -> None:
     shop.deliver("b", view(), b"{")
     shop.progress = CutOffAfter("silver")

@@ -68,8 +68,6 @@ def test_the_next_run_ends_where_the_killed_one_would_have(outcomes: dict[str, O
     assert {point: found[part] for point, found in outcomes.items() if found[part] != expected} == {}
 
 
-# PRODUCT BUG (fails when written) for a kill after the last commit of gold or before that of the record: the
-# next run sees nothing new, publishes without a check, and the run is never recorded.
 def test_the_laws_are_checked_and_recorded_whenever_the_run_was_killed(outcomes: dict[str, Outcome]) -> None:
     expected = outcomes["undisturbed 0"]["recorded"]
     assert expected["laws_hold"]

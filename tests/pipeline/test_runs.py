@@ -397,8 +397,6 @@ def test_a_file_without_lines_is_in_the_ledger_with_none(shop: Shop) -> None:
     assert_lake_is(shop.lake, shop.expected())
 
 
-# PRODUCT BUG (fails when written): KeyError in Ledger.landed, and in every run after that. The second file is
-# noted as `same_content` before the first is read, and then there is no such content.
 def test_two_copies_of_a_corrupt_file_are_both_set_aside(shop: Shop) -> None:
     for name in ("a", "copy"):
         shop.deliver_bytes(name, gzipped(text_of(event()))[:-1])
@@ -529,9 +527,6 @@ def test_a_replaced_file_gives_the_place_of_its_survivors_to_others(shop: Shop, 
     assert_lake_is(shop.lake, shop.expected(dedup=as_fields(key)), is_keyed=True, superseded=[old])
 
 
-# PRODUCT BUG (failed when written) for keys without event_time: `recount_day` looked for repeats in one day,
-# but lines of one key may lie days apart. `verify` then called a sound lake broken, and a run after a crash
-# wrote wrong books.
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
 def test_every_law_of_a_keyed_lake_holds_when_it_is_proved_from_the_rows(
     shop: Shop, key: tuple[str, ...]
@@ -567,7 +562,6 @@ def test_the_shop_may_name_further_types_of_events(shop: Shop) -> None:
     assert_lake_is(shop.lake, shop.expected(event_types=names))
 
 
-# PRODUCT BUG (fails when written): the last second is cut off `now` (lake: "more than 24 hours later").
 def test_the_latest_instant_is_24_hours_after_the_run_to_the_microsecond(shop: Shop) -> None:
     now = NOW + timedelta(microseconds=500_000)
     latest = [(now + timedelta(hours=24, microseconds=us)).isoformat() for us in (-1, 0, 1)]
@@ -606,8 +600,6 @@ def test_a_second_run_at_the_same_time_is_refused_and_does_no_harm(shop: Shop) -
     assert_lake_is(shop.lake, shop.expected())
 
 
-# PRODUCT BUG (fails when written): the record's file is named after `now`; a second run at the same `now`
-# overwrites a file that the table already knows.
 def test_two_runs_at_the_same_time_of_day_leave_two_records(shop: Shop) -> None:
     for number in range(2):
         shop.deliver(f"file {number}", event(quantity=number + 1))

@@ -98,7 +98,7 @@ def test_two_files_never_share_a_path(source: Path) -> None:
 
 def test_a_path_is_absolute_so_that_two_sources_never_share_one(source: Path) -> None:
     path = put(source, f"{FOLDERS}/events-20260115-100500.jsonl.gz")
-    assert only(source).path == str(path.resolve())
+    assert only(source).path == os.path.realpath(os.fsdecode(path))
 
 
 def test_the_version_changes_with_size_and_time(source: Path) -> None:

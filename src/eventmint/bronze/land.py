@@ -10,14 +10,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventmint.bronze.parse import KEPT_RAW_BYTES, BlockParser
+from eventmint.bronze.parse import KEPT_RAW_BYTES, WHITE_SPACE, BlockParser
 from eventmint.contracts import contract
 from eventmint.engine.parquet import TableFile
 from eventmint.values import EventRules, LedgerEntry
@@ -48,12 +48,16 @@ class Landing:
 
 @dataclass(frozen=True)
 class Landed:
-    """The outcome: the entry with its counts, the Parquet file (None for a file without lines), and the
-    lines per reason."""
+    """The outcome: the entry with its counts, and the Parquet file (None for a file without lines)."""
 
     entry: LedgerEntry
     parquet: Path | None = None
-    reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Lines per reason."""
+        found: dict[str, int] = json.loads(self.entry.reasons or "{}")
+        return found
 
 
 @dataclass
@@ -63,6 +67,7 @@ class TooLongLine:
     start: bytes
     size: int
     sha256: str
+    is_blank: bool = False
 
 
 def land(landing: Landing, chunks: Iterable[bytes]) -> Landed:
@@ -80,7 +85,9 @@ def land(landing: Landing, chunks: Iterable[bytes]) -> Landed:
     last: datetime | None = None
     try:
         for block in blocks_of_lines(chunks, landing.rules.max_line_bytes):
-            if isinstance(block, TooLongLine):
+            if isinstance(block, TooLongLine) and block.is_blank:
+                rows = parser.parse(b"", parser.line_count + 1)
+            elif isinstance(block, TooLongLine):
                 rows = parser.too_long(block.start, block.size, block.sha256, parser.line_count + 1)
             else:
                 rows = parser.parse(block, parser.line_count + 1)
@@ -98,14 +105,13 @@ def land(landing: Landing, chunks: Iterable[bytes]) -> Landed:
             quarantined=parser.quarantined_count,
             first_event_time=first,
             last_event_time=last,
-            unknown_fields=json.dumps(parser.unknown_fields, sort_keys=True)
-            if parser.unknown_fields
-            else None,
+            unknown_fields=_counts(parser.unknown_fields),
+            reasons=_counts(reasons),
         )
         if output.rows == 0:
             output.discard()
             return Landed(entry)
-        return Landed(entry, output.close({FOOTER_KEY: entry_to_json(entry)}), dict(reasons))
+        return Landed(entry, output.close({FOOTER_KEY: entry_to_json(entry)}))
     except BaseException:
         output.discard()
         raise
@@ -192,14 +198,16 @@ class _LongLine:
         self._start = b""
         self._size = 0
         self._hash = hashlib.sha256()
+        self._is_blank = True
 
     def add(self, piece: bytes) -> None:
+        self._is_blank = self._is_blank and not piece.strip(WHITE_SPACE)
         self._start += piece[: KEPT_RAW_BYTES - len(self._start)]
         self._size += len(piece)
         self._hash.update(piece)
 
     def done(self) -> TooLongLine:
-        return TooLongLine(self._start, self._size, self._hash.hexdigest())
+        return TooLongLine(self._start, self._size, self._hash.hexdigest(), self._is_blank)
 
 
 def entry_to_json(entry: LedgerEntry) -> str:
@@ -212,6 +220,10 @@ def entry_from_json(text: str) -> LedgerEntry:
         if body[name]:
             body[name] = datetime.fromisoformat(body[name]).astimezone(UTC)
     return LedgerEntry(**body)
+
+
+def _counts(counted: Counter[str]) -> str | None:
+    return json.dumps(counted, sort_keys=True) if counted else None
 
 
 def _with_origin(rows: pa.Table, entry: LedgerEntry) -> pa.Table:

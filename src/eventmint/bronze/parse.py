@@ -23,6 +23,7 @@ from eventmint.bronze.judge import judge_line
 from eventmint.values import CART_EVENTS, EVENT_COLUMNS, EVENT_FIELDS, EventRules
 
 KEPT_RAW_BYTES = 4096
+WHITE_SPACE = b" \t\r"
 _SAMPLE_LINES = 64
 _MAX_SHAPES = 12
 
@@ -168,7 +169,7 @@ class BlockParser:
         unseen = []
         for position in positions:
             line: bytes = lines[position].as_py()
-            if not line.strip(b" \t\r"):
+            if not line.strip(WHITE_SPACE):
                 self.blank_count += 1
                 continue
             self.judged_count += 1

@@ -109,7 +109,8 @@ def _settle(
     found: list[tuple[Path, os.stat_result]], settle_seconds: float
 ) -> tuple[list[tuple[Path, os.stat_result]], list[str]]:
     now = time.time()
-    young, settled = [], []
+    young: list[tuple[Path, os.stat_result]] = []
+    settled: list[tuple[Path, os.stat_result]] = []
     for item in found:
         (young if abs(now - item[1].st_mtime) < settle_seconds else settled).append(item)
     unsettled = []

@@ -123,7 +123,7 @@ class VerifiedGzip:
                 raise UnreadableFile("gzip_bomb")
             if chunk:
                 yield chunk
-        self._at -= len(inflater.unused_data)
+        self._give_back(inflater.unused_data)
         if (crc, length & 0xFFFFFFFF) != struct.unpack("<II", self._exactly(8)):
             raise UnreadableFile("gzip_corrupt")
 
@@ -163,6 +163,12 @@ class VerifiedGzip:
         taken = self._ahead(count)
         self._at += len(taken)
         return taken
+
+    def _give_back(self, unused: bytes) -> None:
+        if len(unused) <= self._at:
+            self._at -= len(unused)
+        else:  # part of it came with an earlier piece, which the buffer no longer has
+            self._buffer, self._at = unused + self._buffer[self._at :], 0
 
     def _ahead(self, count: int) -> bytes:
         return self._buffer[self._at : self._at + count]

@@ -70,14 +70,15 @@ def commit(
     data_files = [_adopt(table, contract, path) for path in add]
     transaction = table.transaction()
     transaction.set_properties({SEQ: str(stamp.seq), BATCH: stamp.batch, **stamp.properties})
-    if data_files or remove:
-        summary = {SEQ: str(stamp.seq), BATCH: stamp.batch, KIND: stamp.kind}
-        update = transaction.update_snapshot(snapshot_properties=summary)
-        with update.overwrite() if remove else update.fast_append() as producer:
-            for data_file in data_files:
-                producer.append_data_file(data_file)
-            for live in remove:
-                producer.delete_data_file(live.data_file)
+    # A snapshot even where no file comes or goes: Iceberg compares snapshots to find a conflict, and who
+    # follows the changes needs one to stop at.
+    summary = {SEQ: str(stamp.seq), BATCH: stamp.batch, KIND: stamp.kind}
+    update = transaction.update_snapshot(snapshot_properties=summary)
+    with update.overwrite() if remove else update.fast_append() as producer:
+        for data_file in data_files:
+            producer.append_data_file(data_file)
+        for live in remove:
+            producer.delete_data_file(live.data_file)
     try:
         transaction.commit_transaction()
     except (CommitFailedException, ValidationException) as err:

@@ -109,6 +109,8 @@ def changes_since(table: TableHandle, contract: Contract, seq: int) -> Changes |
     while snapshot is not None and _snapshot_seq(snapshot) > seq:
         newest_first.append(snapshot)
         if snapshot.parent_snapshot_id is None:
+            if snapshot.sequence_number != 1:
+                return None  # not the first of all: PyIceberg forgets the parent that has expired
             break
         parent = table.snapshot_by_id(snapshot.parent_snapshot_id)
         if parent is None:
