@@ -450,11 +450,18 @@ def test_a_lake_in_use_ends_with_4(command: list[str], eventmint: Eventmint, tmp
 
 
 def test_ctrl_c_ends_with_130_and_the_next_run_finishes(eventmint: Eventmint, tmp_path: Path) -> None:
-    options = ("--num-files", 5, "--events-per-file", 20_000, "--output-dir", "data")
+    options = (
+        "--num-files",
+        8,
+        "--events-per-file",
+        75_000,
+        "--output-dir",
+        "data",
+    )  # worth worker processes
     assert eventmint("-q", "sample", *options).code == 0
     running = start("run", "--workers", 2, cwd=tmp_path, start_new_session=True)
     deadline = time.monotonic() + 30
-    while not list(tmp_path.glob("lake/.scratch/*.parquet")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("lake/.scratch/*.partial")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the command and to its workers
     out, err = running.communicate(timeout=60)
@@ -465,7 +472,7 @@ def test_ctrl_c_ends_with_130_and_the_next_run_finishes(eventmint: Eventmint, tm
     ended = eventmint("run", "--json")
     assert ended.code == 0
     assert ended.document["laws_hold"] is True
-    assert ended.document["lake"]["lines"] == 100_000
+    assert ended.document["lake"]["lines"] == 600_000
 
 
 # ---- look --------------------------------------------------------------------------------------------
