@@ -24,8 +24,8 @@ def open_changes(session: Session, came: Sequence[str], went: Sequence[str]) -> 
 def merge_product_hours(session: Session, held: Sequence[str], folder: Path, stem: str) -> list[Path]:
     """Bring the touched days up to date: what is held plus what came minus what went.
 
-    Counts and exact decimals add up in any order, so merging and recomputing give the same rows (measured
-    beside each other: docs/adr/0004).
+    Counts and exact decimals add up in any order, so merging and recomputing give the same rows
+    (docs/adr/0004).
 
     Args:
         held: the table's files of the touched days; the result replaces them.
