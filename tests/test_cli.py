@@ -27,6 +27,7 @@ from typing import Any
 import pytest
 
 from eventmint import cli, contracts
+from eventmint.cli import local
 from eventmint.config import default_toml, known_keys, load_settings
 from eventmint.lake import Lake
 from eventmint.serve.terminal import watching
@@ -140,7 +141,7 @@ def test_every_command_has_help_and_takes_json(command: str, eventmint: Eventmin
 
 
 def test_the_names_of_the_answers_are_those_of_the_contracts() -> None:
-    assert cli.ANSWERS == contracts.ANSWERS
+    assert local.ANSWERS == contracts.ANSWERS
 
 
 def test_version_is_told(eventmint: Eventmint) -> None:
@@ -302,7 +303,7 @@ def test_demo_of_a_clone_tells_the_answers_the_laws_and_the_truth_and_then_that_
     assert LAWS in first.out
     assert "equal to truth.json" in first.out
     assert "eventmint -C demo status" in first.err
-    for answer in cli.ANSWERS:
+    for answer in local.ANSWERS:
         assert f"\n{answer}  " in first.out
     before = listing(tmp_path / "demo")
 

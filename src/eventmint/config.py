@@ -48,6 +48,8 @@ class LakeSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
+    engine: str = "duckdb"
+    target: str = "local"
     workers: int = 0
     memory_mb: int = 500
     batch_mb: int = 100
@@ -60,6 +62,13 @@ class QualitySettings:
 
 
 @dataclass(frozen=True)
+class AwsSettings:
+    region: str = "us-west-2"
+    id: str = ""
+    account: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Every setting with its value; `origins` tells for each where the value came from."""
 
@@ -68,6 +77,7 @@ class Settings:
     lake: LakeSettings = field(default_factory=LakeSettings)
     run: RunSettings = field(default_factory=RunSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
+    aws: AwsSettings = field(default_factory=AwsSettings)
     home: Path = field(default_factory=Path.cwd)
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -87,6 +97,16 @@ class Settings:
         return self.run.workers or len(os.sched_getaffinity(0))
 
     @property
+    def source_location(self) -> str:
+        """A folder or file of this machine, absolute, or an `s3://` address."""
+        return _location(self.home, self.source.path)
+
+    @property
+    def lake_location(self) -> str:
+        """A folder of this machine, absolute, or an `s3://` address."""
+        return _location(self.home, self.lake.root)
+
+    @property
     def source_path(self) -> Path:
         return self.home / self.source.path
 
@@ -99,21 +119,36 @@ class Settings:
         return self.home / self.lake.database
 
 
-SECTIONS = ("source", "contract", "lake", "run", "quality")
+def _location(home: Path, place: str) -> str:
+    return place.rstrip("/") if is_s3(place) else str(home / place)
+
+
+def is_s3(place: str) -> bool:
+    return place.startswith("s3://")
+
+
+SECTIONS = ("source", "contract", "lake", "run", "quality", "aws")
+ENGINES = ("duckdb", "spark")
+TARGETS = ("local", "aws")
 MEANINGS = {
-    "source.path": "folder with the events, or one file; relative to this file",
+    "source.path": "folder with the events, one file, or s3://bucket/prefix; relative to this file",
     "source.pattern": "which files below it; ** spans folders",
     "source.settle_seconds": "a file is finished when it has not changed for so long",
     "contract.event_types": "names an event may have",
     "contract.optional": "fields that may be missing; of user_id and session_id",
     "contract.max_line_bytes": "a longer line is quarantined unread",
-    "lake.root": "folder of the tables: bronze, silver, gold",
-    "lake.database": "what analysts open; brought up to date after each run",
+    "lake.root": "folder of the tables bronze, silver, gold, or s3://bucket/prefix",
+    "lake.database": "what analysts open; brought up to date after each run; empty for none",
+    "run.engine": "who computes: duckdb, or spark (Java 17 and the extra `spark`)",
+    "run.target": "local, or aws: the stack of aws.id instead of source.path and lake.root",
     "run.workers": "processes; 0 is one per core",
     "run.memory_mb": "what a statement may hold in memory before it spills to disk",
     "run.batch_mb": "compressed size of the files that are taken in together",
     "quality.max_quarantine": "share of lines; a run that sets more aside ends with exit code 3",
     "quality.dedup": 'which columns make two lines one event: "content" for all, or a list',
+    "aws.region": "where the stack is",
+    "aws.id": "names the stack capstone-<id> and its databases bronze_<id>, silver_<id>, gold_<id>",
+    "aws.account": "twelve digits; empty: that of the credentials in use",
 }
 
 
@@ -281,6 +316,8 @@ def _check(settings: Settings) -> None:
         "contract.event_types",
         "must name at least one event type",
     )
+    need(run.engine in ENGINES, "run.engine", f"must be one of {', '.join(ENGINES)}")
+    need(run.target in TARGETS, "run.target", f"must be one of {', '.join(TARGETS)}")
     key = settings.dedup_key
     need(
         key is None or (bool(key) and set(key) <= set(EVENT_COLUMNS) and len(set(key)) == len(key)),

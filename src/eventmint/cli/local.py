@@ -1,38 +1,20 @@
-"""The command line: arguments become Settings, then one call of the Lake, then one document.
-
-stdout is the result, stderr is talk: progress, hints, errors. With `--json` stdout is exactly one JSON
-document and stderr is silent but for errors, each a JSON document of one line. Exit codes: 0 done; 1 a run or
-a check failed; 2 the command line or the configuration is wrong; 3 done and published, but more quarantined
-than allowed; 4 another run is at work; 130 interrupted.
-
-Heavy modules are imported inside the commands: `--help` needs none of them.
-"""
+"""The commands of one machine: sample, run, look, ask, check. Each makes one call of the Lake."""
 
 from __future__ import annotations
 
 import difflib
-import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import chdir
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from eventmint import __version__
-from eventmint.errors import Bug, EventmintError, FixData, FixSettings
-from eventmint.serve.streams import (
-    counting_interrupts,
-    machine_trouble,
-    plain,
-    prepare_streams,
-    tell_error,
-    write_error,
-    write_out,
-)
+from eventmint.cli.frame import Call, Command, cli
+from eventmint.errors import EventmintError, FixData, FixSettings
+from eventmint.serve.streams import plain, tell_error, write_out
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,185 +22,19 @@ if TYPE_CHECKING:
     from eventmint.config import Settings
     from eventmint.lake import Lake
     from eventmint.serve.summary import Period
-    from eventmint.serve.terminal import Page
 
 # As in contracts.ANSWERS, which is slow to import.
 ANSWERS = ("conversion_funnel", "hourly_revenue", "top_products", "category_performance", "user_activity")
 STATUSES = ("landed", "same_content", "set_aside")
-STOPPING = "stopping in good order; Ctrl-C again stops at once"
 TABLE_ROWS = 100
 SET_ASIDE_SHOWN = 5
 DEMO, CLONE_DATA = Path("demo"), Path("sample-data")
-
-
-class Interrupted(EventmintError):
-    """Ctrl-C."""
-
-    exit_code = 130
 
 
 class QuarantineAboveLimit(EventmintError):
     """The run is done and published, but set more lines aside than `quality.max_quarantine` allows."""
 
     exit_code = 3
-
-
-# ---- the frame of every command ----------------------------------------------------------------------------
-
-
-@dataclass
-class Call:
-    """How this call was made, and how it speaks."""
-
-    config: Path | None = None
-    home: Path | None = None
-    is_quiet: bool = False
-    is_verbose: bool = False
-    wants_json: bool = False
-
-    @property
-    def is_silent(self) -> bool:
-        return self.is_quiet or self.wants_json
-
-    def settings(self, flags: Mapping[str, Any] | None = None) -> Settings:
-        from eventmint.config import load_settings
-
-        return load_settings(self.config, home=self.home, flags=flags, environment=os.environ)
-
-    def lake(self) -> Lake:
-        from eventmint.lake import Lake
-
-        return Lake(self.settings())
-
-    def put(self, document: Mapping[str, Any], draw: Callable[[Page, Mapping[str, Any]], None]) -> None:
-        """Write the result: the document itself, or a screen drawn from it."""
-        if self.wants_json:
-            from eventmint.serve.formats import json_text
-
-            write_out([json_text(dict(document)), "\n"])
-        else:
-            from eventmint.serve.terminal import Page
-
-            page = Page(sys.stdout)
-            draw(page, document)
-            write_out([page.text()])
-
-    def say(self, text: str) -> None:
-        """Talk on stderr, unless nobody wants to hear it."""
-        if not self.is_silent:
-            write_error(text)
-
-
-SWITCHES = (
-    (["--json", "wants_json"], "One JSON document on stdout."),
-    (["-q", "--quiet", "is_quiet"], "Errors only."),
-    (["-v", "--verbose", "is_verbose"], "Say more, and where an error comes from."),
-)
-
-
-def switches() -> list[click.Option]:
-    """Return the options that may stand before and after a command's name."""
-    return [
-        click.Option(flags, is_flag=True, expose_value=False, callback=_note, help=text)
-        for flags, text in SWITCHES
-    ]
-
-
-def _note(ctx: click.Context, option: click.Parameter, value: bool) -> None:
-    call = ctx.ensure_object(Call)
-    if value and option.name:
-        setattr(call, option.name, True)
-    if call.is_quiet and call.is_verbose:
-        raise click.UsageError("-q and -v exclude each other.", ctx)
-
-
-class Command(click.Command):
-    """A command that takes the switches also after its own name."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params += switches()
-
-
-class Group(click.Group):
-    """The command line as a whole."""
-
-    command_class = Command
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params += switches()
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return [*self.commands]  # in the order of a newcomer's day, not of the alphabet
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with counting_interrupts(lambda: ctx.ensure_object(Call).say(STOPPING)) as interrupts:
-            try:
-                return super().invoke(ctx)
-            except BaseException as err:
-                # Here, because Click would write an empty line; and engines raise errors of their own.
-                if interrupts.count or isinstance(err, KeyboardInterrupt):
-                    raise Interrupted(
-                        "interrupted: what was published is in place.", "Run it again."
-                    ) from err
-                raise
-
-
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "-C",
-    "home",
-    metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Work in DIR.",
-)
-@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Instead of eventmint.toml.")
-@click.version_option(__version__, message="eventmint %(version)s")
-@click.pass_context
-def cli(ctx: click.Context, home: Path | None, config: Path | None) -> None:
-    """Raw shop events in, five answers out, every line accounted for."""
-    call = ctx.ensure_object(Call)
-    call.config = config
-    if home is not None:
-        ctx.with_resource(chdir(home))
-        call.home = Path.cwd()
-
-
-def main(args: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code."""
-    arguments = list(sys.argv[1:] if args is None else args)
-    is_verbose = not {"-v", "--verbose"}.isdisjoint(arguments)
-    prepare_streams(is_verbose)
-    try:
-        return cli.main(arguments, prog_name="eventmint", standalone_mode=False) or 0
-    except click.exceptions.NoArgsIsHelpError as err:
-        err.show()
-        return err.exit_code
-    except Exception as err:  # noqa: BLE001 - the outermost entry
-        error = _told(err, is_verbose)
-        if is_verbose:
-            import traceback
-
-            write_error("".join(traceback.format_exception(err)).rstrip())
-    tell_error(error, wants_json="--json" in arguments)
-    return error.exit_code
-
-
-def _told(err: Exception, is_verbose: bool) -> EventmintError:
-    """Return an exception as something to tell a person; what nobody foresaw is a bug."""
-    if isinstance(err, EventmintError):
-        return err
-    if isinstance(err, click.UsageError):
-        message = err.format_message()
-        command = err.ctx.command_path if err.ctx else "eventmint"
-        end = "" if message.endswith((".", "?", "?)")) else "."
-        return FixSettings(f"{message}{end}", f"See `{command} --help`.")
-    if isinstance(err, click.Abort):
-        return Interrupted("interrupted.")
-    hint = "" if is_verbose else "See where with -v."
-    text = " ".join(str(err).split())
-    return machine_trouble(err) or Bug(f"a bug in eventmint: {type(err).__name__}: {text}.", hint)
 
 
 # ---- start -------------------------------------------------------------------------------------------------
@@ -627,7 +443,3 @@ def doctor(call: Call) -> int:
         {"healthy": is_healthy, "checks": [asdict(check) for check in checks], "settings": rows}, draw_doctor
     )
     return 0 if is_healthy else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
