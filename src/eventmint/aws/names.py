@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from eventmint.contracts import database_name
+
 # As the parameter StudentId of the template allows: bucket names take no more.
 ID_PATTERN = r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?"
 _ID = re.compile(ID_PATTERN)
@@ -74,13 +76,5 @@ class Names:
         return f"capstone-analytics-{self.id}"
 
     def database(self, schema: str) -> str:
-        """The Glue database of a schema: bronze, silver, gold or ops.
-
-        Athena reads a hyphen only inside quotes, so it becomes an underscore here.
-        """
+        """The Glue database of a schema: bronze, silver, gold or ops."""
         return database_name(schema, self.id)
-
-
-def database_name(schema: str, deployment_id: str) -> str:
-    """The database of a schema; without an id, as on one machine, just the schema's name."""
-    return f"{schema}_{deployment_id.replace('-', '_')}" if deployment_id else schema

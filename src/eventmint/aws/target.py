@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from eventmint.aws.names import Names, is_id
-from eventmint.aws.session import account_id
 from eventmint.config import Settings
 from eventmint.errors import FixSettings
+from eventmint.storage.session import account_id
 
 
 def names_of(settings: Settings) -> Names:

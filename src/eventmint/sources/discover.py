@@ -9,13 +9,14 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 from eventmint.errors import FixData, FixSettings
+from eventmint.storage import is_s3
 from eventmint.values import SourceFile
 
 _FOLDER_TIME = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)(?:/hour=(\d\d)(?:/minute=(\d\d))?)?(?=/|$)")
@@ -38,23 +39,29 @@ class Listing:
 
 
 def list_source(
-    root: Path,
+    root: Path | str,
     pattern: str,
     *,
     is_known: Callable[[str, str], bool] | None = None,
     settle_seconds: float = 0.0,
+    only: Collection[str] | None = None,
 ) -> Listing:
     """Return the files below a folder that are not known yet.
 
     Args:
-        root: a folder, or one file.
+        root: a folder, one file, or an `s3://` address.
         pattern: glob over the path below `root`; `**` spans folders.
         is_known: tells whether this path and version were dealt with before.
-        settle_seconds: a file is finished when it has not changed for this long; we wait once.
+        settle_seconds: a file is finished when it has not changed for this long; we wait once. An object
+            in S3 is whole when it is there.
+        only: look at these addresses below an `s3://` root instead of listing it.
     Raises:
-        FixSettings: there is no such folder.
+        FixSettings: there is no such folder or bucket.
         FixData: a folder cannot be listed: half a listing is never acted on.
     """
+    if is_s3(str(root)):
+        return _list_s3(str(root), pattern, is_known, only)
+    root = Path(root)
     if not root.exists():
         raise FixSettings(f"{root}: no such source folder.", "Name a folder that holds *.jsonl.gz files.")
     found, skipped = [], []
@@ -74,6 +81,34 @@ def list_source(
         (_source_file(path, status) for path, status in settled), key=lambda f: (f.received_at, f.path)
     )
     return Listing(tuple(files), tuple(unsettled), tuple(skipped))
+
+
+def _list_s3(
+    root: str,
+    pattern: str,
+    is_known: Callable[[str, str], bool] | None,
+    only: Collection[str] | None,
+) -> Listing:
+    from eventmint.storage import s3
+
+    wanted = _glob(pattern)
+    base = root.rstrip("/")
+    if only is None:
+        found = s3.list_objects(base)
+    else:
+        found = iter(s3.find_objects(location for location in sorted(only)))
+    files = []
+    for item in found:
+        below = item.location.removeprefix(base).removeprefix("/")
+        # `s3://bucket/events` is no prefix of `s3://bucket/events-old/...`, and one object is a source too.
+        if item.location != base and not item.location.startswith(f"{base}/"):
+            continue
+        version = f"{item.etag}-{item.size_bytes}"
+        if (below and not wanted.fullmatch(below)) or (is_known and is_known(item.location, version)):
+            continue
+        received_at = _received_at(item.location, item.modified.timestamp())
+        files.append(SourceFile(item.location, item.location, version, item.size_bytes, received_at))
+    return Listing(tuple(sorted(files, key=lambda f: (f.received_at, f.path))))
 
 
 def _candidates(root: Path, pattern: str) -> Iterator[Path]:

@@ -146,7 +146,7 @@ def told_of(err: Exception) -> EventmintError | None:
     return None
 
 
-def error_code(err: Exception) -> str:
+def error_code(err: BaseException) -> str:
     """Return the code that AWS gave to an error, such as NoSuchBucket; empty where there is none."""
     response = getattr(err, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

@@ -1,0 +1,71 @@
+"""Files of this machine: moves that survive a power cut, and a lock that the kernel frees."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from eventmint.errors import FixData, LockHeld
+
+
+def put(moves: Sequence[tuple[str, str]]) -> None:
+    folders = set()
+    for source, target in moves:
+        folder = Path(target).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        Path(source).replace(target)
+        folders.add(folder)
+    sync_folders(folders)
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Make renames durable: an entry of a folder is only safe once the folder is synced."""
+    for folder in folders:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove(locations: Iterable[str]) -> None:
+    for location in locations:
+        Path(location).unlink(missing_ok=True)
+
+
+def missing(locations: Iterable[str]) -> list[str]:
+    return [location for location in locations if not Path(location).exists()]
+
+
+@contextmanager
+def lock(root: Path) -> Iterator[None]:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        handle = (root / ".lock").open("a")
+    except OSError as err:
+        raise FixData(
+            f"{root}: the lake folder cannot be written: {err.strerror}.",
+            "Grant access, or set `lake.root` to another folder.",
+        ) from err
+    with handle:
+        try:
+            # The kernel frees it when the process dies, however it dies.
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise LockHeld(f"{root}: another run is at work on this lake.", "Wait for it to end.") from None
+        yield
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder that is gone afterwards."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
