@@ -19,6 +19,7 @@ from eventmint.errors import LawBroken
 from eventmint.laws import DayBook
 from eventmint.pipeline import Run, count_books
 from eventmint.silver.hours import Books, HourBook, books_from_rows
+from eventmint.storage import missing
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.plan import changes_since, live_files, row_count
 from eventmint.values import Law, Totals
@@ -112,9 +113,9 @@ def _rows_of_tables(run: Run) -> Iterator[Law]:
         for name in _CHECKED_TABLES:
             shape = contract(name)
             files = live_files(run.catalog.load(shape), shape)
-            missing = [file.location for file in files if not Path(file.location).exists()]
-            if missing:
-                raise LawBroken(f"{name}: the file {missing[0]} is missing.", "Restore it from a backup.")
+            absent = missing(file.location for file in files)
+            if absent:
+                raise LawBroken(f"{name}: the file {absent[0]} is missing.", "Restore it from a backup.")
             session.scan("one_table", shape, [file.location for file in files])
             found = {
                 row["_location"]: row["n"]

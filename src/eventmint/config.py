@@ -120,11 +120,7 @@ class Settings:
 
 
 def _location(home: Path, place: str) -> str:
-    return place.rstrip("/") if is_s3(place) else str(home / place)
-
-
-def is_s3(place: str) -> bool:
-    return place.startswith("s3://")
+    return place.rstrip("/") if place.startswith("s3://") else str(home / place)
 
 
 SECTIONS = ("source", "contract", "lake", "run", "quality", "aws")

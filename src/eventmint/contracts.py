@@ -99,6 +99,14 @@ def contract(table: str) -> Contract:
     )
 
 
+def database_name(schema: str, deployment: str) -> str:
+    """The database of a schema; without a deployment, as on one machine, just the schema's name.
+
+    Athena reads a hyphen only inside quotes, so it becomes an underscore.
+    """
+    return f"{schema}_{deployment.replace('-', '_')}" if deployment else schema
+
+
 def all_contracts() -> tuple[Contract, ...]:
     return tuple(contract(f"{schema}.{name}") for schema, names in TABLES.items() for name in names)
 

@@ -12,15 +12,14 @@ table = lake.answer("hourly_revenue", start=date(2026, 1, 15))
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import logging
 import os
-import shutil
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -35,11 +34,14 @@ from eventmint.config import Settings, load_settings
 from eventmint.contracts import ANSWERS, all_contracts, contract
 from eventmint.engine.duckdb_engine import DuckDBEngine
 from eventmint.engine.parquet import arrow_schema, read_rows, write_table
-from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld
+from eventmint.engine.protocol import Engine
+from eventmint.errors import FixData, FixSettings, LawBroken
 from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in
 from eventmint.run_log import Progress, Silent
 from eventmint.serve import analytics_db, answers
 from eventmint.sources.discover import Listing, list_source
+from eventmint.storage import is_s3, lock, shrink_downloads
+from eventmint.storage.local import fresh_folder
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit
 from eventmint.tables.maintain import trim
@@ -69,16 +71,29 @@ class Lake:
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
         self.settings = settings
         self._progress = progress or Silent()
-        self._catalog = LakeCatalog(settings.lake_root.resolve())
+        location = settings.lake_location
+        if is_s3(location):
+            # Where the region is not said, it is ours; worker processes inherit it.
+            os.environ.setdefault("AWS_REGION", settings.aws.region)
+        else:
+            location = str(Path(location).resolve())
+        self._catalog = LakeCatalog(location, settings.aws.id if is_s3(location) else "")
 
     # --- running ------------------------------------------------------------------------------------------
 
-    def run(self, source: str | os.PathLike[str] | None = None, *, now: datetime | None = None) -> RunReport:
+    def run(
+        self,
+        source: str | os.PathLike[str] | None = None,
+        *,
+        now: datetime | None = None,
+        only: Collection[str] | None = None,
+    ) -> RunReport:
         """Take in what is new and bring the five answers up to date.
 
         Args:
-            source: folder or file to take in; default: `source.path` of the configuration.
+            source: folder, file or `s3://` address to take in; default: `source.path` of the configuration.
             now: the run's time, UTC; events more than 24 hours later are quarantined.
+            only: look at these addresses of an `s3://` source instead of listing it.
         Returns: the terms of the laws for this run and for the lake; `changed` is False when nothing was new.
         Raises:
             FixSettings: no such source. LockHeld: another run is at work. FixData, TryAgain: see the message.
@@ -87,31 +102,33 @@ class Lake:
         started = time.perf_counter()
         moment = now or datetime.now(UTC)
         settings = self.settings
-        root = Path(source) if source is not None else settings.source_path
-        if not root.exists():
+        root = os.fspath(source) if source is not None else settings.source_location
+        if not is_s3(root) and not Path(root).exists():
             raise FixSettings(f"{root}: no such source.", "Name a folder with *.jsonl.gz files.")
-        with self._locked(), self._open_run(moment) as run:
+        with lock(self._catalog.location), self._open_run(moment) as run:
             listing = list_source(
                 root,
                 settings.source.pattern,
                 is_known=run.ledger.knows,
                 settle_seconds=settings.source.settle_seconds,
+                only=only,
             )
             seqs = self._seqs()
             take_in(run, [])  # what an earlier run had left undone
             for batch in batches(listing.files, settings.run.batch_mb << 20):
                 take_in(run, batch)
+                shrink_downloads()
             changed = self._seqs() != seqs
             last = self.last_run()
             unchecked = run.ledger.seq > (last["checked_seq"] if last else 0)
             report = self._report(run, listing, moment, last, check=changed or unchecked)
             broken = laws.first_broken(report.laws)
             # Readers keep the last state whose books balanced.
-            if not broken and not analytics_db.is_current(self._catalog, settings.database_path):
-                analytics_db.publish(self._catalog, settings.database_path)
+            if not broken:
+                self._publish()
             report = dataclasses.replace(report, seconds=time.perf_counter() - started)
             if changed or (unchecked and not broken):
-                replan_on_conflict(partial(self._record, run, report))
+                replan_on_conflict(run, partial(self._record, run, report))
                 for shape in all_contracts():
                     trim(self._catalog.load(shape))
         if broken:
@@ -125,7 +142,7 @@ class Lake:
         Raises: FixData: there is no lake. LawBroken: a file is missing. LockHeld: a run is at work.
         """
         self._require_lake()
-        with self._locked(), self._open_run(datetime.now(UTC)) as run:
+        with lock(self._catalog.location), self._open_run(datetime.now(UTC)) as run:
             return audit.laws_of_everything(run)
 
     # --- reading ------------------------------------------------------------------------------------------
@@ -197,51 +214,40 @@ class Lake:
     @contextmanager
     def _open_run(self, now: datetime) -> Iterator[Run]:
         settings = self.settings
-        scratch = self._catalog.root / ".scratch"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        engine = DuckDBEngine(settings.workers, settings.run.memory_mb)
-        run = Run(self._catalog, engine, scratch, settings.rules, settings.dedup_key, now, self._progress)
-        try:
+        with self._scratch() as scratch, self._engine() as engine, self._catalog.hold():
+            run = Run(self._catalog, engine, scratch, settings.rules, settings.dedup_key, now, self._progress)
             self._catalog.create_missing()
-            for shape in all_contracts():
-                self._catalog.load(shape)  # a table of another shape is refused before anything is written
             load_ledger(run)
             yield run
-        finally:
-            engine.close()
-            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _scratch(self) -> AbstractContextManager[Path]:
+        """Where files are made: beside the tables, where moving one is a rename; for S3, on this machine."""
+        if is_s3(self._catalog.location):
+            return fresh_folder(Path(tempfile.mkdtemp(prefix="eventmint-scratch-")))
+        return fresh_folder(self._catalog.root / ".scratch")
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        root = self._catalog.root
+    def _engine(self) -> Iterator[Engine]:
+        engine = DuckDBEngine(self.settings.workers, self.settings.run.memory_mb)
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            handle = (root / ".lock").open("a")
-        except OSError as err:
-            raise FixData(
-                f"{root}: the lake folder cannot be written: {err.strerror}.",
-                "Grant access, or set `lake.root` to another folder.",
-            ) from err
-        with handle:
-            try:
-                # The kernel frees it when the process dies, however it dies.
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise LockHeld(
-                    f"{root}: another run is at work on this lake.", "Wait for it to end."
-                ) from None
-            yield
+            yield engine
+        finally:
+            engine.close()
+
+    def _publish(self) -> None:
+        database = self.settings.database_path
+        if self.settings.lake.database and not analytics_db.is_current(self._catalog, database):
+            analytics_db.publish(self._catalog, database)
 
     def _require_lake(self) -> None:
         if not self._catalog.exists():
             raise FixData(
-                f"{self._catalog.root}: there is no lake here yet.", "Run `eventmint run SOURCE` first."
+                f"{self._catalog.location}: there is no lake here yet.", "Run `eventmint run SOURCE` first."
             )
 
     def _database(self) -> Path:
         path = self.settings.database_path
-        if not path.exists():
+        if not path.is_file():
             raise FixData(f"{path}: nothing has been published yet.", "Run `eventmint run SOURCE` first.")
         return path
 

@@ -7,23 +7,26 @@ that was cut off is simply behind, and the next run brings it up to date: there 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 
-from eventmint.bronze.land import FOOTER_KEY, Landed, Landing, entry_from_json, land
+from eventmint.bronze.land import FOOTER_KEY, Landed, Landing, entry_from_json
 from eventmint.bronze.ledger import Ledger, batch_id, entries_from_rows, entries_to_table
 from eventmint.contracts import ANSWERS, Contract, contract
 from eventmint.engine.parquet import footer, read_rows, write_table
 from eventmint.engine.protocol import Engine, Session
 from eventmint.errors import FixSettings
 from eventmint.gold import aggregate as gold
+from eventmint.landing import Digest, digest_of, land_one
 from eventmint.run_log import Progress
 from eventmint.silver import hours as books_of
 from eventmint.silver.refine import Intake, Refined, refine
-from eventmint.sources.gunzip import UnreadableFile, VerifiedGzip, sha256_of
+from eventmint.sources.fetch import fetch
+from eventmint.sources.gunzip import UnreadableFile
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Conflict, Stamp, commit
 from eventmint.tables.plan import (
@@ -67,6 +70,16 @@ class Run:
     days: set[date] = field(default_factory=set)
 
     @property
+    def fetched(self) -> Path:
+        """Where source files come to that lie elsewhere."""
+        return self.scratch / "fetched"
+
+    @property
+    def staging(self) -> str:
+        """Where the engine leaves finished files, to be moved to their tables."""
+        return str(self.scratch)
+
+    @property
     def key_has_time(self) -> bool:
         """Whether equal events have equal times, so that only files around that time can hold them."""
         return self.dedup_key is None or "event_time" in self.dedup_key
@@ -78,7 +91,7 @@ class Run:
 def take_in(run: Run, files: Sequence[SourceFile]) -> None:
     """Take one batch of files through all stages; no file: only bring every table up to date."""
     for stage in STAGES:
-        replan_on_conflict(partial(stage, run, files))
+        replan_on_conflict(run, partial(stage, run, files))
 
 
 def batches(
@@ -151,8 +164,8 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
     copies: list[LedgerEntry] = []
     outcome_of: dict[str, LedgerEntry] = {}
     latest_us = (run.now + timedelta(hours=24) - EPOCH) // timedelta(microseconds=1)
-    for file in files:
-        entry = _new_entry(file, stamp)
+    for file, location, digest in _arrivals(run, files):
+        entry = _new_entry(file, digest, stamp)
         if entry.sha256 is None:
             run.progress.advance(1, file.size_bytes, 0)
             yield Landed(entry)
@@ -160,7 +173,7 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
             copies.append(entry)
         else:
             outcome_of[entry.sha256] = entry
-            landings.append(Landing(entry, file.location, run.scratch, run.rules, latest_us))
+            landings.append(Landing(entry, location, run.staging, run.rules, latest_us))
     size_bytes = sum(landing.entry.size_bytes for landing in landings)
     for landing, landed in zip(landings, run.engine.map(land_one, landings, size_bytes), strict=True):
         run.progress.advance(1, landing.entry.size_bytes, landed.entry.lines)
@@ -173,37 +186,38 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
             yield Landed(dataclasses.replace(entry, status="set_aside", reason=first.reason))
         else:
             yield Landed(dataclasses.replace(entry, status="same_content"))
+    shutil.rmtree(run.fetched, ignore_errors=True)
 
 
-def _new_entry(file: SourceFile, stamp: Stamp) -> LedgerEntry:
-    entry = LedgerEntry(
+def _arrivals(run: Run, files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, str, Digest]]:
+    """Each file with where a worker finds it and the hash of its bytes.
+
+    Workers that see our disk find the files there, fetched once; others fetch for themselves.
+    """
+    if not run.engine.shares_disk:
+        size_bytes = sum(file.size_bytes for file in files)
+        for file, digest in zip(files, run.engine.map(digest_of, files, size_bytes), strict=True):
+            yield file, file.location, digest
+        return
+    for file, near in zip(files, fetch(files, run.fetched), strict=True):
+        if isinstance(near, UnreadableFile):
+            yield file, "", Digest(None, near.reason)
+        else:
+            yield file, near.location, digest_of(near)
+
+
+def _new_entry(file: SourceFile, digest: Digest, stamp: Stamp) -> LedgerEntry:
+    return LedgerEntry(
         path=file.path,
         version=file.version,
         size_bytes=file.size_bytes,
-        sha256=None,
+        sha256=digest.sha256,
         received_at=file.received_at,
-        status="landing",
+        status="set_aside" if digest.reason else "landing",
+        reason=digest.reason,
         batch=stamp.batch,
         seq=stamp.seq,
     )
-    try:
-        return dataclasses.replace(entry, sha256=sha256_of(Path(file.location)))
-    except UnreadableFile as err:
-        return dataclasses.replace(entry, status="set_aside", reason=err.reason)
-
-
-def land_one(landing: Landing) -> Landed:
-    """Land one file; runs on any core, in any process."""
-    gzip = VerifiedGzip(Path(landing.location))
-    try:
-        landed = land(landing, gzip)
-    except UnreadableFile as err:
-        return _set_aside(landing, err.reason)
-    return landed if gzip.sha256 == landing.entry.sha256 else _set_aside(landing, "changed_while_reading")
-
-
-def _set_aside(landing: Landing, reason: str) -> Landed:
-    return Landed(dataclasses.replace(landing.entry, status="set_aside", reason=reason))
 
 
 def _write_ledger(
@@ -225,7 +239,7 @@ def _write_ledger(
 def refine_events(run: Run, _files: Sequence[SourceFile]) -> None:
     """Silver: the events that the new lines bring; a step at a time, so that any backlog fits into memory."""
     while seq_of(run.open("silver.events_cleaned")[0]) < run.ledger.seq:
-        replan_on_conflict(partial(_refine_step, run))
+        replan_on_conflict(run, partial(_refine_step, run))
     _keep_books(run)
 
 
@@ -390,7 +404,7 @@ def aggregate_answers(run: Run, _files: Sequence[SourceFile]) -> None:
     with run.engine.session(run.scratch) as session:
         inputs = _GoldInputs(run, silver)
         for name in behind:
-            replan_on_conflict(partial(_aggregate_table, run, session, name, inputs))
+            replan_on_conflict(run, partial(_aggregate_table, run, session, name, inputs))
     run.progress.finish("gold", f"{len(run.days)} days" if len(run.days) != 1 else "1 day")
 
 
@@ -466,12 +480,13 @@ def _stem(stamp: Stamp) -> str:
     return f"{stamp.seq:08d}-{stamp.batch[:12]}"
 
 
-def replan_on_conflict(step: Callable[[], None]) -> None:
+def replan_on_conflict(run: Run, step: Callable[[], None]) -> None:
     """Run a step that plans and commits; plan again from scratch where another writer came first."""
     for attempt in range(1, _REPLANS + 1):
         try:
             step()
         except Conflict:
+            run.catalog.forget()
             if attempt == _REPLANS:
                 raise
         else:

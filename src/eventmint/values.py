@@ -89,17 +89,6 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True)
-class LandedFile:
-    """One source file turned into one Parquet file that no table knows yet.
-
-    `parquet` is None where nothing is to be added: no line, or a file set aside.
-    """
-
-    entry: LedgerEntry
-    parquet: str | None
-
-
-@dataclass(frozen=True)
 class Law:
     """One equation of the books.
 

@@ -58,7 +58,7 @@ Land = Callable[..., Landed]
 @pytest.fixture
 def land_chunks(tmp_path: Path) -> Land:
     def run(chunks: Iterable[bytes], **rules: Any) -> Landed:
-        return land(Landing(ENTRY, "nowhere", tmp_path, EventRules(**rules), LATEST_US), chunks)
+        return land(Landing(ENTRY, "nowhere", "", EventRules(**rules), LATEST_US), chunks, tmp_path)
 
     return run
 
@@ -286,8 +286,8 @@ def test_the_same_bytes_make_the_same_file_byte_for_byte(land_chunks: Land) -> N
     for _ in range(2):
         landed = land_chunks([text])
         assert landed.parquet is not None
-        assert landed.parquet.name == f"{ENTRY.sha256}.parquet"
-        contents.add(landed.parquet.read_bytes())
+        assert Path(landed.parquet).name == f"{ENTRY.sha256}.parquet"
+        contents.add(Path(landed.parquet).read_bytes())
     assert len(contents) == 1
 
 

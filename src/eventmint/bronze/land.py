@@ -35,13 +35,13 @@ class Landing:
     Attributes:
         entry: the ledger entry to be, with path, version, sha256, received_at, batch and seq.
         location: where the file can be opened.
-        scratch: folder for the Parquet file, named by the content's hash.
+        staging: folder for the Parquet file, which is named by the content's hash.
         latest_us: the latest instant an event may have, UTC microseconds.
     """
 
     entry: LedgerEntry
     location: str
-    scratch: Path
+    staging: str
     rules: EventRules
     latest_us: int
 
@@ -51,7 +51,7 @@ class Landed:
     """The outcome: the entry with its counts, and the Parquet file (None for a file without lines)."""
 
     entry: LedgerEntry
-    parquet: Path | None = None
+    parquet: str | None = None
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -70,15 +70,15 @@ class TooLongLine:
     is_blank: bool = False
 
 
-def land(landing: Landing, chunks: Iterable[bytes]) -> Landed:
-    """Write the lines of a decompressed file as rows of bronze.
+def land(landing: Landing, chunks: Iterable[bytes], folder: Path) -> Landed:
+    """Write the lines of a decompressed file as rows of bronze into a folder of this machine.
 
     Args:
         chunks: the decompressed bytes; the iterator raises at the end if they were not intact, and then
             nothing of the file remains.
     """
     parser = BlockParser(landing.rules, landing.latest_us)
-    target = landing.scratch / f"{landing.entry.sha256}.parquet"
+    target = folder / f"{landing.entry.sha256}.parquet"
     output = TableFile(target, contract("bronze.events"))
     reasons: Counter[str] = Counter()
     first: datetime | None = None
@@ -111,7 +111,7 @@ def land(landing: Landing, chunks: Iterable[bytes]) -> Landed:
         if output.rows == 0:
             output.discard()
             return Landed(entry)
-        return Landed(entry, output.close({FOOTER_KEY: entry_to_json(entry)}))
+        return Landed(entry, str(output.close({FOOTER_KEY: entry_to_json(entry)})))
     except BaseException:
         output.discard()
         raise

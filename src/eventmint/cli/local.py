@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -15,6 +16,7 @@ import click
 from eventmint.cli.frame import Call, Command, cli
 from eventmint.errors import EventmintError, FixData, FixSettings
 from eventmint.serve.streams import plain, tell_error, write_out
+from eventmint.storage import is_s3
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -149,8 +151,20 @@ def _differences_from(truth_file: Path, lake: Lake) -> list[str] | None:
 # ---- run ---------------------------------------------------------------------------------------------------
 
 
+class SourcePlace(click.Path):
+    """A folder or file that exists, or an address in S3."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        return value if is_s3(os.fspath(value)) else super().convert(value, param, ctx)
+
+
 @cli.command()
-@click.argument("source", required=False, type=click.Path(exists=True, path_type=Path))
+@click.argument("source", required=False, type=SourcePlace())
 @click.option("--workers", type=int, metavar="N", help="Processes; 0 is one per core.")
 @click.option(
     "--max-quarantine", type=float, metavar="SHARE", help="More, such as 0.01, ends with exit code 3."
@@ -158,11 +172,11 @@ def _differences_from(truth_file: Path, lake: Lake) -> list[str] | None:
 @click.option("--dedup", metavar="COLUMNS", help='"content", or columns such as event_time,user_id.')
 @click.pass_obj
 def run(
-    call: Call, source: Path | None, workers: int | None, max_quarantine: float | None, dedup: str | None
+    call: Call, source: str | None, workers: int | None, max_quarantine: float | None, dedup: str | None
 ) -> int:
     """Take in what is new in SOURCE, bring the answers up to date.
 
-    SOURCE is a folder or a file; without it, source.path of the configuration.
+    SOURCE is a folder, a file or s3://bucket/prefix; without it, source.path of the configuration.
     """
     from eventmint.serve.screens import draw_run
 
@@ -172,11 +186,11 @@ def run(
     report = _run(call, settings, source)
     call.put(report, draw_run)
     if not report["changed"]:
-        _hint_at_pattern(call, settings, source or settings.source_path)
+        _hint_at_pattern(call, settings, source or settings.source_location)
     return _exit_code(call, settings, report)
 
 
-def _run(call: Call, settings: Settings, source: Path | None) -> dict[str, Any]:
+def _run(call: Call, settings: Settings, source: str | None) -> dict[str, Any]:
     """Run the pipeline, tell what it left out; return the report as plain data."""
     from eventmint.lake import Lake, report_to_dict
     from eventmint.serve.terminal import watching
@@ -216,7 +230,7 @@ def _exit_code(call: Call, settings: Settings, report: Mapping[str, Any]) -> int
     return error.exit_code
 
 
-def _hint_at_pattern(call: Call, settings: Settings, source: Path) -> None:
+def _hint_at_pattern(call: Call, settings: Settings, source: str) -> None:
     from eventmint.sources.discover import list_source
 
     pattern = settings.source.pattern
@@ -436,7 +450,9 @@ def doctor(call: Call) -> int:
     from eventmint.sources.discover import list_source
 
     settings = call.settings()
-    checks = examine(settings, lambda: len(list_source(settings.source_path, settings.source.pattern).files))
+    checks = examine(
+        settings, lambda: len(list_source(settings.source_location, settings.source.pattern).files)
+    )
     is_healthy = all(check.verdict != BROKEN for check in checks)
     rows = settings_with_origins(settings)
     call.put(

@@ -22,6 +22,7 @@ from eventmint.contracts import Contract
 from eventmint.engine.parquet import ROW_GROUP_ROWS, SplitFiles
 from eventmint.engine.protocol import Result, Task
 from eventmint.errors import TryAgain
+from eventmint.storage import SCHEME, download_folder, local_paths
 
 # Below this much to read (compressed) the files are landed sooner than worker processes start.
 _WORTH_A_PROCESS_BYTES = 8 << 20
@@ -83,7 +84,12 @@ class DuckDBSession:
         self._connection = connection
 
     def scan(self, name: str, contract: Contract, locations: Sequence[str]) -> None:
-        self.view(name, scan_sql(contract, locations))
+        sql = scan_sql(contract, local_paths(locations))
+        if folder := download_folder():
+            # A row of a downloaded file tells the address of the file, not that of the copy.
+            origin = f"replace(_location, {quoted(folder)}, {quoted(SCHEME)})"
+            sql = f"SELECT * REPLACE ({origin} AS _location) FROM ({sql})"  # noqa: S608 - ours, quoted
+        self.view(name, sql)
 
     def view(self, name: str, sql: str) -> None:
         self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql}")
@@ -183,6 +189,8 @@ class DuckDBEngine:
         workers: processes for landing and threads for the statements.
         memory_mb: what DuckDB may hold before it spills to the scratch folder.
     """
+
+    shares_disk = True
 
     def __init__(self, workers: int, memory_mb: int) -> None:
         self.workers = workers

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eventmint.contracts import Column, Contract
+from eventmint.storage import local_paths, open_parquet
 
 ROW_GROUP_ROWS = 131_072
 # Columns with nearly as many values as rows: building a dictionary for them only costs time.
@@ -175,11 +176,12 @@ def write_table(rows: pa.Table, contract: Contract, path: Path) -> Path:
 
 def read_rows(locations: Iterable[str]) -> list[dict[str, Any]]:
     """Return the rows of files that are known to be small."""
-    return [row for location in locations for row in pq.read_table(location, partitioning=None).to_pylist()]
+    paths = local_paths(locations)
+    return [row for path in paths for row in pq.read_table(path, partitioning=None).to_pylist()]
 
 
 def footer(location: str, key: str) -> str | None:
     """Return an entry of a file's key-value metadata."""
-    metadata = pq.read_metadata(location).metadata or {}
+    metadata = pq.read_metadata(open_parquet(location)).metadata or {}
     value = metadata.get(key.encode())
     return value.decode() if value is not None else None

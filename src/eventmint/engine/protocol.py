@@ -63,7 +63,13 @@ class Output(Protocol):
 
 
 class Engine(Protocol):
-    """Who computes."""
+    """Who computes.
+
+    Attributes:
+        shares_disk: whether its workers and statements see the files of this machine.
+    """
+
+    shares_disk: bool
 
     def session(self, scratch: Path) -> AbstractContextManager[Session]:
         """Open a session that may spill to `scratch`."""

@@ -17,6 +17,7 @@ import duckdb
 from eventmint.contracts import ANSWERS, Contract, all_contracts, contract
 from eventmint.engine.duckdb_engine import connect, quoted, scan_sql, sql_type
 from eventmint.errors import FixData
+from eventmint.storage import is_s3, local_paths
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.plan import Changes, TableHandle, changes_since, live_files, seq_of
 
@@ -34,7 +35,7 @@ def is_current(catalog: LakeCatalog, database: Path) -> bool:
             shown = _published(connection)
     except duckdb.Error:
         return False
-    return all(shown.get(shape.table) == _state(catalog.load(shape)) for shape in _shown_contracts())
+    return all(shown.get(shape.table) == _state(catalog.load(shape)) for shape in _shown_contracts(catalog))
 
 
 def publish(catalog: LakeCatalog, database: Path) -> None:
@@ -74,7 +75,7 @@ def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
         _create(connection)
         published = _published(connection)
         connection.execute("BEGIN")
-        for shape in _shown_contracts():
+        for shape in _shown_contracts(catalog):
             table = catalog.load(shape)
             seq, identity = published.get(shape.table, (0, ""))
             changes = changes_since(table, shape, seq) if identity == _state(table)[1] else None
@@ -121,7 +122,8 @@ def _replace_days(
             [days],
         )
     columns = ", ".join(f'"{name}"' for name in shape.column_names)
-    connection.execute(f"INSERT INTO {shape.table} SELECT {columns} FROM ({scan_sql(shape, locations)})")  # noqa: S608
+    source = scan_sql(shape, local_paths(locations))
+    connection.execute(f"INSERT INTO {shape.table} SELECT {columns} FROM ({source})")  # noqa: S608
 
 
 def _update_view(
@@ -151,7 +153,10 @@ def _comment(connection: duckdb.DuckDBPyConnection, kind: str, shape: Contract) 
         connection.execute(f'COMMENT ON COLUMN {shape.table}."{column.name}" IS {quoted(text)}')
 
 
-def _shown_contracts() -> tuple[Contract, ...]:
+def _shown_contracts(catalog: LakeCatalog) -> tuple[Contract, ...]:
+    """What the database shows; of a lake in S3 the answers only, for a view could not read there."""
+    if is_s3(catalog.location):
+        return tuple(contract(name) for name in _TABLES)
     return tuple(shape for shape in all_contracts() if shape.schema != "ops")
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from eventmint.contracts import contract
 from eventmint.engine.duckdb_engine import connect, quoted, scan_sql
 from eventmint.errors import FixData, FixSettings
+from eventmint.storage import local_paths
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.plan import live_files, may_hold_values
 
@@ -138,7 +139,9 @@ def quarantine_by_reason(catalog: LakeCatalog) -> dict[str, int]:
 def _quarantine_sql(catalog: LakeCatalog) -> str:
     shape = contract("bronze.events")
     files = live_files(catalog.load(shape), shape)
-    return scan_sql(shape, [file.location for file in files if may_hold_values(file, shape, "problem")])
+    return scan_sql(
+        shape, local_paths(file.location for file in files if may_hold_values(file, shape, "problem"))
+    )
 
 
 def _read_only(database: Path) -> duckdb.DuckDBPyConnection:

@@ -1,11 +1,14 @@
 """The catalog: opens the lake's Iceberg tables and creates the missing ones from their contracts.
 
-A table whose schema is not the contract's is refused, never changed in silence.
+A folder has its catalog beside it, in SQLite; a lake in S3 has the Glue Data Catalog. A table whose schema is
+not the contract's is refused, never changed in silence.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +33,10 @@ from pyiceberg.types import (
 )
 from sqlalchemy.exc import DatabaseError
 
-from eventmint.contracts import Contract, all_contracts
-from eventmint.errors import FixData
-from eventmint.tables.plan import TableHandle
+from eventmint.contracts import Contract, all_contracts, database_name
+from eventmint.errors import EventmintError, FixData, FixSettings
+from eventmint.storage import is_s3
+from eventmint.tables.plan import TableHandle, address, uri_of
 
 _TYPES: dict[str, IcebergType] = {
     "binary": BinaryType(),
@@ -48,7 +52,6 @@ _TYPES: dict[str, IcebergType] = {
 # retries 0: a retried append would be rebased on a head that our plan has not seen, and a batch would be
 # consumed twice without a word. Old metadata files are dropped, or their number would grow for ever.
 _PROPERTIES = {
-    "format-version": "2",
     "commit.retry.num-retries": "0",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "10",
@@ -57,67 +60,180 @@ _PROPERTIES = {
 
 
 class LakeCatalog:
-    """The tables of one lake, in a folder, with a SQLite file as the catalog."""
+    """The tables of one lake.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Args:
+        location: a folder, or an `s3://` address.
+        deployment: in Glue, what tells the databases of several lakes apart: `bronze_<deployment>`.
+    """
+
+    def __init__(self, location: Path | str, deployment: str = "") -> None:
+        self.location = str(location)
+        self._deployment = deployment
         self._catalog: Catalog | None = None
+        self._held: dict[str, TableHandle] | None = None
+
+    @property
+    def root(self) -> Path:
+        """The folder, where the lake is one."""
+        return Path(self.location)
 
     @property
     def file(self) -> Path:
         return self.root / "catalog.sqlite"
 
     def exists(self) -> bool:
-        return self.file.exists()
+        """Whether anything has been written here, as far as that can be told without opening it."""
+        if not is_s3(self.location):
+            return self.file.exists()
+        ledger = next(shape for shape in all_contracts() if shape.table == "bronze.ingested_files")
+        return self._open().table_exists(self._identifier(ledger))
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Load each table once while this lasts: for one who holds the lake's lock.
+
+        A handle follows its own commits. If another program commits all the same, ours conflicts: `forget`.
+        """
+        self._held = {}
+        try:
+            yield
+        finally:
+            self._held = None
+
+    def forget(self) -> None:
+        """Load every table anew from now on: somebody else has committed."""
+        if self._held:
+            self._held.clear()
 
     def load(self, contract: Contract) -> TableHandle:
-        """Return a fresh handle of the table.
+        """Return a handle of the table as it is, or as it was when held.
 
         Raises: FixData: the lake has no such table, or one with another schema.
         """
-        try:
-            table = self._open().load_table((contract.schema, contract.name))
-        except NoSuchTableError:
+        table = self._find(contract)
+        if table is None:
             raise FixData(
-                f"{self.root}: the lake has no table {contract.table}.", "Run `eventmint run` to build it."
-            ) from None
-        _refuse_other_schema(table, contract)
+                f"{self.location}: the lake has no table {contract.table}.",
+                "Run `eventmint run` to build it.",
+            )
         return table
 
     def create_missing(self) -> None:
-        """Create every table that the contracts name and the lake lacks."""
-        catalog = self._open()
-        for contract in all_contracts():
-            identifier = (contract.schema, contract.name)
-            catalog.create_namespace_if_not_exists(contract.schema)
-            if catalog.table_exists(identifier):
-                continue
-            schema = iceberg_schema(contract)
-            bounds = {f"write.metadata.metrics.column.{name}": "full" for name in contract.bounds}
-            catalog.create_table(
-                identifier,
-                schema=schema,
-                location=f"file://{self.root / contract.schema / contract.name}",
-                partition_spec=_partition_spec(contract, schema),
-                properties={**_PROPERTIES, **bounds, "comment": contract.grain},
-            )
+        """Create every table that the contracts name and the lake lacks.
+
+        Raises: FixData: a table has another schema; then nothing was created.
+        """
+        found = {contract: self._find(contract) for contract in all_contracts()}
+        with catalog_errors():
+            for contract, table in found.items():
+                if table is None:
+                    self._create(contract)
+                elif is_s3(self.location):
+                    _adopt(table, contract, self._place(contract))
+
+    def _find(self, contract: Contract) -> TableHandle | None:
+        if self._held is not None and contract.table in self._held:
+            return self._held[contract.table]
+        try:
+            with catalog_errors():
+                table = self._open().load_table(self._identifier(contract))
+        except NoSuchTableError:
+            return None
+        _refuse_other_schema(table, contract)
+        if self._held is not None:
+            self._held[contract.table] = table
+        return table
+
+    def _create(self, contract: Contract) -> None:
+        catalog, identifier = self._open(), self._identifier(contract)
+        catalog.create_namespace_if_not_exists(identifier[0])
+        schema = iceberg_schema(contract)
+        catalog.create_table(
+            identifier,
+            schema=schema,
+            location=uri_of(self._place(contract)),
+            partition_spec=_partition_spec(contract, schema),
+            properties={"format-version": "2", **table_properties(contract)},
+        )
+
+    def _place(self, contract: Contract) -> str:
+        return f"{self.location}/{contract.schema}/{contract.name}"
+
+    def _identifier(self, contract: Contract) -> tuple[str, str]:
+        return database_name(contract.schema, self._deployment), contract.name
 
     def _open(self) -> Catalog:
         if self._catalog is None:
-            self.root.mkdir(parents=True, exist_ok=True)
-            try:
-                self._catalog = SqlCatalog(
-                    "eventmint",
-                    uri=f"sqlite:///{self.file}?timeout=30",
-                    warehouse=f"file://{self.root}",
-                    init_catalog_tables="true",
-                )
-            except DatabaseError as err:
-                raise FixData(
-                    f"{self.file}: the catalog cannot be read: {err.orig}.",
-                    "Restore it from a backup, or run into a new lake folder.",
-                ) from err
+            self._catalog = self._open_glue() if is_s3(self.location) else self._open_sqlite()
         return self._catalog
+
+    def _open_sqlite(self) -> Catalog:
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            return SqlCatalog(
+                "eventmint",
+                uri=f"sqlite:///{self.file}?timeout=30",
+                warehouse=uri_of(self.location),
+                init_catalog_tables="true",
+            )
+        except DatabaseError as err:
+            raise FixData(
+                f"{self.file}: the catalog cannot be read: {err.orig}.",
+                "Restore it from a backup, or run into a new lake folder.",
+            ) from err
+
+    def _open_glue(self) -> Catalog:
+        from eventmint.storage import s3
+        from eventmint.storage.session import client
+
+        glue = client("glue", s3.region())  # first: it says what to do where boto3 is missing
+        from pyiceberg.catalog.glue import GlueCatalog
+
+        properties = {"s3.region": s3.region(), "glue.skip-archive": "true", "warehouse": self.location}
+        endpoint = s3.endpoint_url()
+        if endpoint:
+            properties["s3.endpoint"] = endpoint
+        return GlueCatalog("eventmint", glue, **properties)
+
+
+@contextmanager
+def catalog_errors() -> Iterator[None]:
+    """Turn what AWS, or the file system under PyIceberg, refuses into errors that say what to do."""
+    from eventmint.storage.session import told_of
+
+    try:
+        yield
+    except EventmintError:
+        raise
+    except Exception as err:
+        told = told_of(err)
+        if told is None:
+            raise
+        raise told from err
+
+
+def _adopt(table: TableHandle, contract: Contract, place: str) -> None:
+    """Make a table that a template has created one that we can commit to safely.
+
+    Raises: FixSettings: it belongs to another lake.
+    """
+    if address(table.location()).rstrip("/") != place:
+        raise FixSettings(
+            f"{'.'.join(table.name())} lies in {address(table.location())}, not in {place}.",
+            "Set lake.root to that lake, or aws.id to another deployment.",
+        )
+    expected = table_properties(contract)
+    lacking = {key: value for key, value in expected.items() if table.properties.get(key) != value}
+    if lacking:
+        with table.transaction() as transaction:
+            transaction.set_properties(lacking)
+
+
+def table_properties(contract: Contract) -> dict[str, str]:
+    """The properties that every table of ours has."""
+    bounds = {f"write.metadata.metrics.column.{name}": "full" for name in contract.bounds}
+    return {**_PROPERTIES, **bounds, "comment": contract.grain}
 
 
 def iceberg_schema(contract: Contract) -> Schema:

@@ -2,14 +2,14 @@
 
 The protocol: one handle is loaded, the plan is made from it, the commit is made on it. If anybody committed
 in between, the commit fails (`Conflict`) and the caller plans again from scratch. Each commit carries the
-number and the hash of its batch, in the snapshot's summary and in the table's properties, so that after an
-unknown outcome we look instead of guessing. No file is ever deleted here.
+number and the hash of its batch and a mark of its own, in the snapshot's summary and in the table's
+properties, so that after an unknown outcome we look instead of guessing. No file is ever deleted here.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,7 +25,11 @@ from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 
 from eventmint.contracts import Contract
 from eventmint.errors import Bug, TryAgain
-from eventmint.tables.plan import BATCH, EPOCH, KIND, SEQ, LiveFile, TableHandle, local_path, seq_of
+from eventmint.storage import open_parquet, put
+from eventmint.tables.plan import BATCH, EPOCH, KIND, SEQ, LiveFile, TableHandle, address, uri_of
+
+# Names one commit, so that its author can tell it from any other.
+MARK = "eventmint.commit"
 
 
 class Conflict(TryAgain):
@@ -54,7 +58,7 @@ def commit(
     contract: Contract,
     stamp: Stamp,
     *,
-    add: Sequence[Path] = (),
+    add: Sequence[Path | str] = (),
     remove: Sequence[LiveFile] = (),
 ) -> None:
     """Add and remove files in one atomic step and move the table's stamp.
@@ -67,12 +71,14 @@ def commit(
         Conflict: another commit came first; nothing happened; plan again.
         TryAgain: the outcome is unknown and the commit is not to be seen.
     """
-    data_files = [_adopt(table, contract, path) for path in add]
+    data_files = _adopt(table, contract, add)
+    mark = uuid.uuid4().hex
     transaction = table.transaction()
-    transaction.set_properties({SEQ: str(stamp.seq), BATCH: stamp.batch, **stamp.properties})
+    said = {SEQ: str(stamp.seq), BATCH: stamp.batch, MARK: mark}
+    transaction.set_properties({**said, **stamp.properties})
     # A snapshot even where no file comes or goes: Iceberg compares snapshots to find a conflict, and who
     # follows the changes needs one to stop at.
-    summary = {SEQ: str(stamp.seq), BATCH: stamp.batch, KIND: stamp.kind}
+    summary = {**said, KIND: stamp.kind}
     update = transaction.update_snapshot(snapshot_properties=summary)
     with update.overwrite() if remove else update.fast_append() as producer:
         for data_file in data_files:
@@ -81,36 +87,43 @@ def commit(
             producer.delete_data_file(live.data_file)
     try:
         transaction.commit_transaction()
-    except (CommitFailedException, ValidationException) as err:
-        raise Conflict(f"{contract.table}: another writer committed first.", "Run again.") from err
     except Exception as err:
-        # The reply may have been lost after the catalog had taken the commit: look, never guess.
-        fresh = table.catalog.load_table(table.name())
-        if seq_of(fresh) != stamp.seq or fresh.properties.get(BATCH) != stamp.batch:
-            raise TryAgain(f"{contract.table}: the commit failed: {err}.", "Run again.") from err
+        # The reply may have been lost after the catalog had taken the commit, and a catalog that was asked
+        # again by its client then speaks of a conflict: look, never guess.
+        if mark in _marks(table):
+            table.refresh()  # what follows plans from what we have just learnt
+            return
+        if isinstance(err, CommitFailedException | ValidationException):
+            raise Conflict(f"{contract.table}: another writer committed first.", "Run again.") from err
+        raise TryAgain(f"{contract.table}: the commit failed: {err}.", "Run again.") from err
 
 
-def data_folder(table: TableHandle) -> Path:
-    return Path(local_path(table.location())) / "data"
+def _marks(table: TableHandle) -> set[str]:
+    """The marks of the commits that the table has taken, as the catalog says now."""
+    fresh = table.catalog.load_table(table.name())
+    summaries = (snapshot.summary for snapshot in fresh.snapshots() if snapshot.summary)
+    return {summary.additional_properties.get(MARK, "") for summary in summaries}
 
 
-def sync_folders(folders: Iterable[Path]) -> None:
-    """Make renames durable: an entry of a folder is only safe once the folder is synced."""
-    for folder in set(folders):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def data_folder(table: TableHandle) -> str:
+    return f"{address(table.location()).rstrip('/')}/data"
 
 
-def _adopt(table: TableHandle, contract: Contract, scratch: Path) -> DataFile:
-    """Move a finished file to its final place and describe it for Iceberg.
+def _adopt(table: TableHandle, contract: Contract, finished: Sequence[Path | str]) -> list[DataFile]:
+    """Move finished files to their final places and describe them for Iceberg.
 
-    The name is a function of the content's inputs (see the stages), so that a repeat after a crash
-    overwrites its own leftover and never a file that a table knows.
+    A name is a function of the content's inputs (see the stages), so that a repeat after a crash overwrites
+    its own leftover and never a file that a table knows.
     """
-    metadata = pq.read_metadata(scratch)
+    described = [_describe(table, contract, str(path)) for path in finished]
+    put([(path, address(data_file.file_path)) for path, data_file in zip(finished, described, strict=True)])
+    return described
+
+
+def _describe(table: TableHandle, contract: Contract, finished: str) -> DataFile:
+    """Describe a file as it will lie under the table."""
+    opened = open_parquet(finished)
+    metadata = pq.read_metadata(opened)
     schema = table.schema()
     statistics = data_file_statistics_from_parquet_metadata(
         parquet_metadata=metadata,
@@ -127,15 +140,11 @@ def _adopt(table: TableHandle, contract: Contract, scratch: Path) -> DataFile:
     if contract.partition:
         value = partition[0]
         day = value if isinstance(value, date) else EPOCH.date() + timedelta(days=value)
-        folder = folder / f"{table.spec().fields[0].name}={day.isoformat()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / scratch.name
-    size = scratch.stat().st_size
-    scratch.replace(target)
-    sync_folders([folder])
+        folder += f"/{table.spec().fields[0].name}={day.isoformat()}"
+    size = Path(finished).stat().st_size if isinstance(opened, str) else opened.size()
     return DataFile.from_args(
         content=DataFileContent.DATA,
-        file_path=f"file://{target}",
+        file_path=uri_of(f"{folder}/{finished.rpartition('/')[2]}"),
         file_format=FileFormat.PARQUET,
         partition=partition,
         file_size_in_bytes=size,

@@ -6,13 +6,11 @@ disk. What a reader may still have open is spared: the newest snapshots and all 
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
-
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table.snapshots import Snapshot
 
-from eventmint.tables.plan import TableHandle, local_path
+from eventmint.storage import remove
+from eventmint.tables.plan import TableHandle, address
 
 # Every commit copies the list of snapshots several times: a long list would soon cost more than the data.
 SNAPSHOTS_BEFORE_TRIMMING = 24
@@ -34,9 +32,7 @@ def trim(table: TableHandle) -> int:
     except CommitFailedException:
         return 0
     # Only now, when no snapshot names them any more; a crash here leaves files that nobody reads.
-    for path in unused:
-        with contextlib.suppress(FileNotFoundError):
-            Path(path).unlink()
+    remove(sorted(unused))
     return len(unused)
 
 
@@ -45,12 +41,12 @@ def _files_of(table: TableHandle, snapshots: list[Snapshot]) -> set[str]:
     found = set()
     read: set[str] = set()
     for snapshot in snapshots:
-        found.add(local_path(snapshot.manifest_list))
+        found.add(address(snapshot.manifest_list))
         for manifest in snapshot.manifests(table.io):
             if manifest.manifest_path in read:
                 continue
             read.add(manifest.manifest_path)
-            found.add(local_path(manifest.manifest_path))
+            found.add(address(manifest.manifest_path))
             for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-                found.add(local_path(entry.data_file.file_path))
+                found.add(address(entry.data_file.file_path))
     return found

@@ -18,6 +18,7 @@ from pyiceberg.types import TimestamptzType
 
 from eventmint.contracts import Contract
 from eventmint.errors import FixData
+from eventmint.storage import is_s3
 
 # A table as it was when it was loaded: plans are made from it and commits on it.
 TableHandle = Table
@@ -136,8 +137,14 @@ def newest_files(table: TableHandle, contract: Contract) -> list[LiveFile]:
     return [file for status, file in entries if status == ManifestEntryStatus.ADDED]
 
 
-def local_path(location: str) -> str:
-    return location.removeprefix("file://")
+def address(uri: str) -> str:
+    """A file's address as we write it: a path of this machine, or `s3://bucket/key`."""
+    return uri.removeprefix("file://")
+
+
+def uri_of(place: str) -> str:
+    """An address as Iceberg writes it."""
+    return place if is_s3(place) else f"file://{place}"
 
 
 def _summary(snapshot: Snapshot) -> dict[str, str]:
@@ -165,7 +172,7 @@ def _live(data_file: DataFile, contract: Contract) -> LiveFile:
     if contract.partition:
         value = data_file.partition[0]
         day = value if isinstance(value, date) else EPOCH.date() + timedelta(days=value)
-    return LiveFile(local_path(data_file.file_path), data_file.record_count, day, data_file)
+    return LiveFile(address(data_file.file_path), data_file.record_count, day, data_file)
 
 
 def _conditions(

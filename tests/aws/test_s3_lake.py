@@ -1,0 +1,265 @@
+"""The pipeline over S3 and the Glue catalog is the pipeline of a folder: the same rows, the same answers.
+
+What is delivered to a folder is delivered to a bucket too; both lakes run, and every table is compared.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import boto3
+import pytest
+from deliveries import MADE_TABLES, NOW, Row, Shop, event, random_events, rows_of
+from pyiceberg.table import Transaction
+
+import eventmint
+from eventmint.aws.names import Names
+from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld
+from eventmint.lake import Lake
+from eventmint.storage import s3
+
+NAMES = Names("dev", "123456789012")
+KILLED_AT = [(when, commit) for commit in (1, 2, 3, 4, 5, 12) for when in ("before", "after")]
+
+
+class Account:
+    """The two buckets of a deployment."""
+
+    def __init__(self) -> None:
+        self.client = boto3.client("s3")
+        place = {"LocationConstraint": "us-west-2"}
+        for bucket in (NAMES.source_bucket, NAMES.analytics_bucket):
+            self.client.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+
+    def mirror(self, folder: Path) -> None:
+        """Make the source bucket hold the files of a folder."""
+        for path in sorted(folder.rglob("*.gz")):
+            self.client.upload_file(str(path), NAMES.source_bucket, path.relative_to(folder).as_posix())
+
+    def empty(self, bucket: str) -> None:
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for item in page.get("Contents", ()):
+                self.client.delete_object(Bucket=bucket, Key=item["Key"])
+
+    def keys(self, prefix: str) -> set[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=NAMES.analytics_bucket, Prefix=prefix
+        )
+        return {item["Key"] for page in pages for item in page.get("Contents", ())}
+
+
+@pytest.fixture
+def account(aws: str) -> Iterator[Account]:
+    del aws
+    s3.s3_client.cache_clear()
+    s3.downloads.cache_clear()
+    yield Account()
+    s3.s3_client.cache_clear()
+    s3.downloads.cache_clear()
+
+
+def lake_in_s3(database: str = "", **settings: Any) -> Lake:
+    return eventmint.open_lake(
+        source__path=NAMES.source,
+        lake__root=NAMES.lake,
+        lake__database=database,
+        aws__id=NAMES.id,
+        **{"run__workers": 1, **settings},
+    )
+
+
+def assert_same_rows(lake: Lake, expected: Lake) -> None:
+    for table in MADE_TABLES:
+        assert rows_of(lake, table) == rows_of(expected, table), table
+    here, there = ([without_place(row) for row in rows_of(one, "bronze.events")] for one in (lake, expected))
+    assert sorted(here, key=repr) == sorted(there, key=repr)
+    assert lake.totals() == expected.totals()
+
+
+def without_place(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in ("source_file", "received_at")}
+
+
+# --- The same rows ---------------------------------------------------------------------------------------
+
+
+def test_sample_data_in_s3_gives_the_rows_and_answers_of_a_folder(
+    account: Account, sample_lake: Path, tmp_path: Path
+) -> None:
+    account.mirror(Path(__file__).parents[2] / "sample-data")
+    lake = lake_in_s3(str(tmp_path / "analytics.duckdb"))
+    report = lake.run()
+    assert report.laws_hold
+    assert report.files_landed == 24
+    local = eventmint.open_lake(sample_lake / "eventmint.toml")
+    assert_same_rows(lake, local)
+    for answer in eventmint.contracts.ANSWERS:
+        assert lake.answer(answer).to_pylist() == local.answer(answer).to_pylist()
+    assert lake.quarantine_by_reason() == local.quarantine_by_reason()
+    assert all(law.holds for law in lake.verify())
+    assert account.keys("lake/.scratch") == set()
+    assert account.keys("lake/.lock") == set()
+
+
+def test_increments_with_late_repeated_and_replaced_files_give_the_same_rows(
+    account: Account, tmp_path: Path
+) -> None:
+    rng = Random(7)
+    shop = Shop(tmp_path / "shop")
+    pool = random_events(rng, 60)
+    deliveries: list[dict[str, list[Row | bytes]]] = [
+        {"a": [*pool[:20], b"{"], "b": [*pool[10:30], event()]},
+        {
+            "late": [{**pool[3], "timestamp": "2025-06-10T23:59:59.999Z"}],
+            "copy of b": [*pool[10:30], event()],
+        },
+        {"a": [*pool[:8], *pool[30:45], event(quantity=7)]},
+    ]
+    for number, files in enumerate(deliveries):
+        for name, lines in files.items():
+            shop.deliver(name, *lines)
+        account.mirror(shop.source)
+        shop.run()
+        report = lake_in_s3().run(now=NOW + timedelta(minutes=number))
+        assert report.laws_hold
+        assert report.files_same_content == (1 if number == 1 else 0)
+        assert report.files_replaced == (1 if number == 2 else 0)
+        assert_same_rows(lake_in_s3(), shop.lake)
+    before = account.keys("")
+    assert not lake_in_s3().run(now=NOW + timedelta(hours=1)).changed
+    assert account.keys("") == before
+
+
+def test_given_names_are_taken_and_a_full_listing_later_finds_what_they_missed(
+    account: Account, tmp_path: Path
+) -> None:
+    shop = Shop(tmp_path / "shop")
+    for name in "ab":
+        shop.deliver(name, *random_events(Random(name), 5))
+    account.mirror(shop.source)
+    report = lake_in_s3().run(now=NOW, only=[f"{NAMES.source}b.jsonl.gz", f"{NAMES.source}gone.jsonl.gz"])
+    assert [entry.path for entry in lake_in_s3().ledger().entries] == [f"{NAMES.source}b.jsonl.gz"]
+    assert report.files_landed == 1
+    lake_in_s3().run(now=NOW + timedelta(minutes=1), only=[])
+    assert lake_in_s3().run(now=NOW + timedelta(minutes=2)).files_landed == 1
+    shop.run()
+    assert_same_rows(lake_in_s3(), shop.lake)
+
+
+# --- Trouble ---------------------------------------------------------------------------------------------
+
+
+def test_a_lake_that_is_not_there_says_what_to_do(account: Account) -> None:
+    del account
+    with pytest.raises(FixData, match=f"{NAMES.lake}: there is no lake here yet"):
+        lake_in_s3().ledger()
+
+
+def test_a_table_of_another_lake_is_refused(account: Account) -> None:
+    lake_in_s3().run(now=NOW)
+    elsewhere = eventmint.open_lake(
+        source__path=NAMES.source,
+        lake__root=f"s3://{NAMES.analytics_bucket}/another-lake",
+        lake__database="",
+        aws__id=NAMES.id,
+    )
+    before = account.keys("lake")
+    with pytest.raises(FixSettings, match="bronze_dev.events lies in .*/lake/bronze/events, not in"):
+        elsewhere.run(now=NOW)
+    assert account.keys("lake") == before
+
+
+def test_a_table_that_something_else_made_gets_the_settings_that_safe_commits_need(account: Account) -> None:
+    """A template, or a person, may have created the tables without them."""
+    lake_in_s3().run(now=NOW)
+    table = lake_in_s3()._catalog._open().load_table(("bronze_dev", "events"))
+    with table.transaction() as transaction:
+        transaction.remove_properties("commit.retry.num-retries")
+    account.client.put_object(Bucket=NAMES.source_bucket, Key="events/a.jsonl.gz", Body=b"")
+    lake_in_s3().run(now=NOW)
+    table = lake_in_s3()._catalog._open().load_table(("bronze_dev", "events"))
+    assert table.properties["commit.retry.num-retries"] == "0"
+
+
+def test_a_file_that_somebody_removed_is_named_by_verify(account: Account, tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "shop")
+    shop.deliver("a", event())
+    account.mirror(shop.source)
+    lake_in_s3().run(now=NOW)
+    (key,) = account.keys("lake/silver/events_cleaned/data/")
+    account.client.delete_object(Bucket=NAMES.analytics_bucket, Key=key)
+    with pytest.raises(LawBroken, match=f"silver.events_cleaned: the file .*{key} is missing"):
+        lake_in_s3().verify()
+
+
+def test_a_second_run_is_refused_while_one_is_at_work(account: Account) -> None:
+    del account
+    with s3.lock(NAMES.lake), pytest.raises(LockHeld):
+        lake_in_s3().run(now=NOW)
+
+
+# --- Killed between write and commit ---------------------------------------------------------------------
+
+
+def test_killed_around_a_commit_the_next_run_ends_where_the_killed_one_would_have(
+    account: Account, tmp_path: Path
+) -> None:
+    shop = Shop(tmp_path / "shop")
+    shop.deliver("a", *random_events(Random(1), 20), b"{")
+    shop.deliver("b", *random_events(Random(2), 20), event(), event())
+    shop.run()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    for when, number in KILLED_AT:
+        account.empty(NAMES.analytics_bucket)
+        drop_tables()
+        account.mirror(shop.source)
+        program = [sys.executable, __file__, when, str(number)]
+        killed = subprocess.run(program, env=environment, check=False, timeout=120)
+        assert killed.returncode == -signal.SIGKILL, (when, number)
+        time.sleep(1.1)  # until its lease has run out
+        report = lake_in_s3().run(now=NOW)
+        assert report.laws_hold
+        assert_same_rows(lake_in_s3(), shop.lake)
+        entries = [replace(entry, seq=0, batch="") for entry in lake_in_s3().ledger().entries]
+        assert len(entries) == 2
+
+
+def drop_tables() -> None:
+    glue = boto3.client("glue")
+    for database in glue.get_databases()["DatabaseList"]:
+        glue.delete_database(Name=database["Name"])
+    s3.downloads.cache_clear()
+
+
+def run_and_die(when: str, number: int) -> None:
+    """Run, and be killed before or after the commit of this number."""
+    real = Transaction.commit_transaction
+    count = 0
+
+    def commit_transaction(transaction: Transaction) -> Any:
+        nonlocal count
+        count += 1
+        if (when, number) == ("before", count):
+            os.kill(os.getpid(), signal.SIGKILL)
+        done = real(transaction)
+        if (when, number) == ("after", count):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+    setattr(Transaction, "commit_transaction", commit_transaction)  # noqa: B010 - no type for a replaced method
+    s3.LEASE_SECONDS = 1
+    lake_in_s3().run(now=NOW)
+
+
+if __name__ == "__main__":
+    run_and_die(sys.argv[1], int(sys.argv[2]))
