@@ -26,6 +26,7 @@ TABLES = {
     ),
     "ops": ("runs",),
 }
+MODEL_FILES = {"duckdb": "model.sql", "spark": "model.spark.sql"}
 ANSWERS = ("conversion_funnel", "hourly_revenue", "top_products", "category_performance", "user_activity")
 
 
@@ -112,9 +113,12 @@ def all_contracts() -> tuple[Contract, ...]:
 
 
 @cache
-def model_sql(table: str) -> str:
-    """Return the SQL model of a table, without its trailing semicolon."""
-    return _folder(table).joinpath("model.sql").read_text(encoding="utf-8").strip().rstrip(";")
+def model_sql(table: str, dialect: str = "duckdb") -> str:
+    """Return the SQL model of a table, without its trailing semicolon.
+
+    Args: dialect: `duckdb`, or `spark` for what `engine.dialect` made of it.
+    """
+    return _folder(table).joinpath(MODEL_FILES[dialect]).read_text(encoding="utf-8").strip().rstrip(";")
 
 
 def _folder(table: str) -> Traversable:

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - statements are composed of our own names, paths are quoted
 """DuckDB, in process: the engine of the laptop. Landing runs in one process per core."""
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,16 @@ import pyarrow.compute as pc
 
 from eventmint.contracts import Contract
 from eventmint.engine.parquet import ROW_GROUP_ROWS, SplitFiles
-from eventmint.engine.protocol import Result, Task
+from eventmint.engine.protocol import Place, Result, Task
 from eventmint.errors import TryAgain
 from eventmint.storage import SCHEME, download_folder, local_paths
 
 # Below this much to read (compressed) the files are landed sooner than worker processes start.
 _WORTH_A_PROCESS_BYTES = 8 << 20
 _PR_SET_PDEATHSIG = 1
+# Up to so many times per hour are looked up by value.
+_SPARSE_TIMES = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPES = {
     "binary": "BLOB",
     "boolean": "BOOLEAN",
@@ -74,11 +79,13 @@ def scan_sql(contract: Contract, locations: Sequence[str], *, with_location: boo
     columns = ", ".join(contract.column_names)
     option, location = (", filename = '_location'", ", _location") if with_location else ("", "")
     source = f"read_parquet([{paths}], schema = MAP {{{ids}}}{option})"
-    return f"SELECT {columns}{location} FROM {source}"  # noqa: S608 - names are ours, paths are quoted
+    return f"SELECT {columns}{location} FROM {source}"
 
 
 class DuckDBSession:
     """A connection of its own; see `engine.protocol.Session`."""
+
+    dialect = "duckdb"
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -88,7 +95,7 @@ class DuckDBSession:
         if folder := download_folder():
             # A row of a downloaded file tells the address of the file, not that of the copy.
             origin = f"replace(_location, {quoted(folder)}, {quoted(SCHEME)})"
-            sql = f"SELECT * REPLACE ({origin} AS _location) FROM ({sql})"  # noqa: S608 - ours, quoted
+            sql = f"SELECT * REPLACE ({origin} AS _location) FROM ({sql})"
         self.view(name, sql)
 
     def view(self, name: str, sql: str) -> None:
@@ -102,7 +109,7 @@ class DuckDBSession:
         return found
 
     def write(
-        self, sql: str, contract: Contract, folder: Path, stem: str, split_by: tuple[str, ...] = ()
+        self, sql: str, contract: Contract, folder: Place, stem: str, split_by: tuple[str, ...] = ()
     ) -> list[Path]:
         with self.output(contract, folder, stem, split_by) as output:
             output.add(sql)
@@ -110,9 +117,9 @@ class DuckDBSession:
 
     @contextmanager
     def output(
-        self, contract: Contract, folder: Path, stem: str, split_by: tuple[str, ...] = ()
+        self, contract: Contract, folder: Place, stem: str, split_by: tuple[str, ...] = ()
     ) -> Iterator[DuckDBOutput]:
-        files = SplitFiles(contract, folder, stem, split_by)
+        files = SplitFiles(contract, Path(folder), stem, split_by)
         try:
             yield DuckDBOutput(self._connection, files)
         finally:
@@ -123,6 +130,36 @@ class DuckDBSession:
 
     def hour_number(self, column: str) -> str:
         return f"epoch_us({column}) // 3600000000"
+
+    def instant(self, moment: datetime) -> str:
+        return f"TIMESTAMPTZ '{moment.astimezone(UTC).isoformat()}'"
+
+    def at_times(self, fields: str, relation: str, probe: str) -> str:
+        """See `engine.protocol.Session`.
+
+        What is probed for is dense in the last hours, where a join is best, and sparse in older ones, where a
+        list of times lets the scan skip all other columns.
+        """
+        self.table(
+            "probed_hours", f"SELECT event_time, {self.hour_number('event_time')} AS hour FROM {probe}"
+        )
+        counts = self.rows("SELECT hour, COUNT(*) AS n FROM probed_hours GROUP BY hour")
+        dense = [row["hour"] for row in counts if row["n"] > _SPARSE_TIMES]
+        sparse = f"hour NOT IN ({', '.join(map(str, dense))})" if dense else "true"
+        found = self.rows(f"SELECT event_time FROM probed_hours WHERE {sparse}")
+        times = ", ".join(self.instant(row["event_time"]) for row in found) or "NULL"
+        parts = [f"SELECT {fields} FROM {relation} WHERE event_time IN ({times})"]
+        for start in dense:
+            first, end = (self.instant(_EPOCH + timedelta(hours=number)) for number in (start, start + 1))
+            parts.append(
+                f"SELECT {fields} FROM {relation} WHERE event_time >= {first} AND event_time < {end} "
+                f"AND event_time IN (SELECT event_time FROM {probe})"
+            )
+        return " UNION ALL ".join(parts)
+
+    def flagged(self, fields: str, relation: str, column: str, among: str, flag: str) -> str:
+        # Not EXISTS nor a join: for IN, DuckDB builds its hash table from the few, and copies no column.
+        return f"SELECT {fields}, {column} IN (SELECT {column} FROM {among}) AS {flag} FROM {relation}"
 
 
 class DuckDBOutput:
@@ -138,12 +175,12 @@ class DuckDBOutput:
         with self._connection.cursor() as cursor:
             if aside:
                 cursor.register("kept", reader.schema.empty_table())
-                cursor.execute(f"CREATE OR REPLACE TABLE {aside} AS SELECT * FROM kept")  # noqa: S608 - as below
+                cursor.execute(f"CREATE OR REPLACE TABLE {aside} AS SELECT * FROM kept")
             for batch in reader:
                 rows = pa.Table.from_batches([batch])
                 if aside:
                     cursor.register("kept", rows.filter(rows[aside]))
-                    cursor.execute(f"INSERT INTO {aside} SELECT * FROM kept")  # noqa: S608 - a stage's name
+                    cursor.execute(f"INSERT INTO {aside} SELECT * FROM kept")
                     rows = rows.filter(pc.invert(rows[aside]))
                 self._files.write(rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -11,10 +12,20 @@ from eventmint.contracts import Contract
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+# A path of this machine, or an `s3://` address where workers do not see its disk.
+Place = Path | str
 
 
 class Session(Protocol):
-    """One stage's work: named inputs, statements over them, files out. Its temporary tables end with it."""
+    """One stage's work: named inputs, statements over them, files out. Its temporary tables end with it.
+
+    A name must be given before another SELECT uses it, and what was defined over a name keeps what the name
+    meant then: engines differ in when they look.
+    """
+
+    @property
+    def dialect(self) -> str:
+        """Whose words models are wanted in, as `contracts.model_sql` knows them."""
 
     def scan(self, name: str, contract: Contract, locations: Sequence[str]) -> None:
         """Give Parquet files a name; columns are found by field id; no file means no row.
@@ -32,12 +43,12 @@ class Session(Protocol):
         """Return the rows of a SELECT that is known to be small."""
 
     def write(
-        self, sql: str, contract: Contract, folder: Path, stem: str, split_by: tuple[str, ...] = ()
-    ) -> list[Path]:
+        self, sql: str, contract: Contract, folder: Place, stem: str, split_by: tuple[str, ...] = ()
+    ) -> Sequence[Place]:
         """Write the rows of a SELECT as Parquet files named `<stem>[-<split values>].parquet`."""
 
     def output(
-        self, contract: Contract, folder: Path, stem: str, split_by: tuple[str, ...] = ()
+        self, contract: Contract, folder: Place, stem: str, split_by: tuple[str, ...] = ()
     ) -> AbstractContextManager[Output]:
         """Open files, named as by `write`, that several SELECTs fill."""
 
@@ -46,6 +57,22 @@ class Session(Protocol):
 
     def hour_number(self, column: str) -> str:
         """SQL for the whole UTC hours between 1970 and an instant."""
+
+    def instant(self, moment: datetime) -> str:
+        """SQL for an instant."""
+
+    def at_times(self, fields: str, relation: str, probe: str) -> str:
+        """SELECT of the rows of `relation` whose `event_time` is one of those in the temporary table `probe`.
+
+        Nearly all that is probed for is newer than what is held; the scan of what is held must be short.
+        """
+
+    def flagged(self, fields: str, relation: str, column: str, among: str, flag: str) -> str:
+        """SELECT of all rows of `relation` with a boolean: whether their `column` is one of those in `among`.
+
+        Args:
+            among: a temporary table that has each value of `column` once, few against `relation`.
+        """
 
 
 class Output(Protocol):
@@ -58,18 +85,16 @@ class Output(Protocol):
             aside: a boolean column: its rows are not written but kept as a temporary table of that name.
         """
 
-    def close(self) -> list[Path]:
+    def close(self) -> Sequence[Place]:
         """Finish the files and return them in order of their split values."""
 
 
 class Engine(Protocol):
-    """Who computes.
+    """Who computes."""
 
-    Attributes:
-        shares_disk: whether its workers and statements see the files of this machine.
-    """
-
-    shares_disk: bool
+    @property
+    def shares_disk(self) -> bool:
+        """Whether its workers and statements see the files of this machine."""
 
     def session(self, scratch: Path) -> AbstractContextManager[Session]:
         """Open a session that may spill to `scratch`."""
@@ -82,3 +107,6 @@ class Engine(Protocol):
         Args:
             size_bytes: how much the tasks read in all; little is not worth a process.
         """
+
+    def close(self) -> None:
+        """End what the engine has started."""

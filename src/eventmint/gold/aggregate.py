@@ -7,10 +7,9 @@ writes files; the pipeline finds its inputs and commits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from eventmint.contracts import contract, model_sql
-from eventmint.engine.protocol import Session
+from eventmint.engine.protocol import Place, Session
 
 
 def open_changes(session: Session, came: Sequence[str], went: Sequence[str]) -> None:
@@ -21,7 +20,7 @@ def open_changes(session: Session, came: Sequence[str], went: Sequence[str]) -> 
     session.view("changed_events", "SELECT *, 1 AS sign FROM came UNION ALL SELECT *, -1 AS sign FROM went")
 
 
-def merge_product_hours(session: Session, held: Sequence[str], folder: Path, stem: str) -> list[Path]:
+def merge_product_hours(session: Session, held: Sequence[str], folder: Place, stem: str) -> Sequence[Place]:
     """Bring the touched days up to date: what is held plus what came minus what went.
 
     Counts and exact decimals add up in any order, so merging and recomputing give the same rows
@@ -32,10 +31,12 @@ def merge_product_hours(session: Session, held: Sequence[str], folder: Path, ste
     """
     table = contract("gold.product_hours")
     session.scan("held_hours", table, held)
-    return session.write(model_sql(table.table), table, folder, stem, ("event_date",))
+    return session.write(model_sql(table.table, session.dialect), table, folder, stem, ("event_date",))
 
 
-def extend_set(session: Session, table_name: str, held: Sequence[str], folder: Path, stem: str) -> list[Path]:
+def extend_set(
+    session: Session, table_name: str, held: Sequence[str], folder: Place, stem: str
+) -> Sequence[Place]:
     """Write the users or sessions that came and are not in their day's set yet.
 
     Args:
@@ -43,12 +44,12 @@ def extend_set(session: Session, table_name: str, held: Sequence[str], folder: P
     """
     table = contract(table_name)
     session.scan("held_set", table, held)
-    return session.write(model_sql(table_name), table, folder, stem, ("event_date",))
+    return session.write(model_sql(table_name, session.dialect), table, folder, stem, ("event_date",))
 
 
 def answer_days(
-    session: Session, table_name: str, blocks: Mapping[str, Sequence[str]], folder: Path, stem: str
-) -> list[Path]:
+    session: Session, table_name: str, blocks: Mapping[str, Sequence[str]], folder: Place, stem: str
+) -> Sequence[Place]:
     """Compute one of the five answers for whole days from the building blocks.
 
     Args:
@@ -57,4 +58,4 @@ def answer_days(
     for name, locations in blocks.items():
         session.scan(name.partition(".")[2], contract(name), locations)
     table = contract(table_name)
-    return session.write(model_sql(table_name), table, folder, stem, ("event_date",))
+    return session.write(model_sql(table_name, session.dialect), table, folder, stem, ("event_date",))

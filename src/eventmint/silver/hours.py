@@ -63,17 +63,11 @@ def read_books(session: Session, terms: Terms, conflicts: str, gained: str, lost
 
     def part(name: str, value: str, source: str) -> str:
         columns = ", ".join(f"{value if n == name else 0} AS {n}" for n in names)
-        return f"SELECT {hour} AS hour, {columns} FROM {source} GROUP BY {hour}"
+        return f"SELECT {hour} AS hour, {columns} FROM {source}"
 
-    parts = [
-        part(name, f"{sign} * COUNT(*)", source)
-        for name, sources in terms.items()
-        for sign, source in sources
-    ]
-    parts.append(part("key_conflicts", "SUM(n)", f"({conflicts}) AS conflicts"))
-    parts += [
-        part("amount", f"SUM({sign} * {_AMOUNT})", source) for sign, source in (("1", gained), ("-1", lost))
-    ]
+    parts = [part(name, sign, source) for name, sources in terms.items() for sign, source in sources]
+    parts.append(part("key_conflicts", "n", f"({conflicts}) AS conflicts"))
+    parts += [part("amount", f"{sign} * {_AMOUNT}", source) for sign, source in (("1", gained), ("-1", lost))]
     sums = ", ".join(f"CAST(SUM({n}) AS BIGINT) AS {n}" for n in names[:-1])
     found = session.rows(
         f"SELECT hour, {sums}, CAST(SUM(amount) AS DECIMAL(38, 6)) AS amount "

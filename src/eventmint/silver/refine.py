@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 
 from eventmint.contracts import contract, model_sql
-from eventmint.engine.protocol import Session
+from eventmint.engine.protocol import Place, Session
 from eventmint.silver.hours import Books, read_books
 from eventmint.values import EVENT_COLUMNS, NATURAL_KEY
 
@@ -27,13 +26,6 @@ _FIELDS = ", ".join(EVENT_COLUMNS)
 _ORDER = ", ".join(f"{column} ASC NULLS LAST" for column in EVENT_COLUMNS)
 # An hour with fewer new events goes into one file with the day's other small hours.
 _LARGE_HOUR_EVENTS = 50_000
-# Up to so many times per hour are looked up by value.
-_SPARSE_TIMES = 1_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NEW_EVENTS = (
-    # IN, not EXISTS: DuckDB then builds its hash table from the few suspects, not from all that came.
-    f"SELECT {_FIELDS}, key_hash IN (SELECT key_hash FROM suspects) AS is_suspect FROM fresh"
-)
 
 
 @dataclass(frozen=True)
@@ -64,12 +56,14 @@ class Intake:
 class Refined:
     """Files to add to silver, locations of files to remove, and what that does to the books per hour."""
 
-    add: list[Path] = field(default_factory=list)
+    add: Sequence[Place] = ()
     remove: list[str] = field(default_factory=list)
     books: Books = field(default_factory=dict)
 
 
-def refine(session: Session, intake: Intake, key: tuple[str, ...] | None, folder: Path, stem: str) -> Refined:
+def refine(
+    session: Session, intake: Intake, key: tuple[str, ...] | None, folder: Place, stem: str
+) -> Refined:
     """Write the events that silver lacks, and rewrite files that hold events which no longer count.
 
     Args:
@@ -80,14 +74,14 @@ def refine(session: Session, intake: Intake, key: tuple[str, ...] | None, folder
     silver = contract("silver.events_cleaned")
     _prepare(session, intake, columns)
     _find_suspects(session, columns, intake.held_until)
-    session.table("large_hours", _large_hours(session))
+    large_hours = _large_hours(session)
     with session.output(silver, folder, stem, ("event_date", "part")) as output:
-        session.view("new_events", _NEW_EVENTS)
-        output.add(_in_parts(session), aside="is_suspect")
+        session.view("new_events", session.flagged(_FIELDS, "fresh", "key_hash", "suspects", "is_suspect"))
+        output.add(_in_parts(session, large_hours), aside="is_suspect")
         session.view("candidates", f"SELECT {_FIELDS} FROM is_suspect")
         _choose_survivors(session, key)
         session.view("new_events", f"SELECT {_FIELDS}, false AS is_suspect FROM survivors")
-        output.add(_in_parts(session))
+        output.add(_in_parts(session, large_hours))
         add = output.close()
     session.scan("written", silver, [str(path) for path in add])
     rewritten, remove = _rewrite(session, folder, stem)
@@ -137,7 +131,9 @@ def _find_suspects(session: Session, columns: Sequence[str], held_until: datetim
     """Find the hashes that occur more than once: `suspects`; and the held events that have one: `rivals`."""
     fields = f"{_FIELDS}, {session.row_hash(columns)} AS key_hash"
     if "event_time" in columns:
-        session.table("maybe_rivals", _events_at_known_times(session, fields, held_until))
+        known = f"event_time <= {session.instant(held_until)}" if held_until else "false"
+        session.table("probe", f"SELECT DISTINCT event_time FROM fresh WHERE {known}")
+        session.table("maybe_rivals", session.at_times(fields, "held", "probe"))
     else:
         session.table("probe", "SELECT DISTINCT key_hash FROM fresh")
         matches = f"{session.row_hash(columns)} IN (SELECT key_hash FROM probe)"
@@ -154,50 +150,19 @@ def _find_suspects(session: Session, columns: Sequence[str], held_until: datetim
     )
 
 
-def _events_at_known_times(session: Session, fields: str, held_until: datetime | None) -> str:
-    """SQL for the held events that happened at the same time as one that came.
-
-    Nearly all that came is newer than what is held. The rest is dense in the last hours, where a join is
-    best, and sparse in older ones, where a list of times lets the scan skip all other columns.
-    """
-    hour = session.hour_number("event_time")
-    session.table(
-        "probe",
-        f"SELECT DISTINCT event_time, {hour} AS hour FROM fresh "
-        f"WHERE event_time <= {_instant(held_until) if held_until else 'NULL'}",
-    )
-    counts = session.rows("SELECT hour, COUNT(*) AS n FROM probe GROUP BY hour")
-    dense = [row["hour"] for row in counts if row["n"] > _SPARSE_TIMES]
-    sparse = f"hour NOT IN ({', '.join(map(str, dense))})" if dense else "true"
-    times = [
-        _instant(row["event_time"]) for row in session.rows(f"SELECT event_time FROM probe WHERE {sparse}")
-    ]
-    parts = [f"SELECT {fields} FROM held WHERE event_time IN ({', '.join(times) or 'NULL'})"]
-    for start in dense:
-        first, end = (_instant(_EPOCH + timedelta(hours=number)) for number in (start, start + 1))
-        parts.append(
-            f"SELECT {fields} FROM held WHERE event_time >= {first} AND event_time < {end} "
-            "AND event_time IN (SELECT event_time FROM probe)"
-        )
-    return " UNION ALL ".join(parts)
-
-
-def _instant(moment: datetime) -> str:
-    return f"TIMESTAMPTZ '{moment.astimezone(UTC).isoformat()}'"
-
-
-def _in_parts(session: Session) -> str:
+def _in_parts(session: Session, large_hours: Collection[int]) -> str:
     """The model's rows with the part of their day's files they belong to."""
+    is_large = f"{session.hour_number('event_time')} IN ({', '.join(map(str, large_hours)) or 'NULL'})"
+    model = model_sql("silver.events_cleaned", session.dialect)
+    return f"SELECT *, CASE WHEN {is_large} THEN event_hour ELSE -1 END AS part FROM ({model}) AS events"
+
+
+def _large_hours(session: Session) -> list[int]:
     hour = session.hour_number("event_time")
-    return (
-        f"SELECT *, CASE WHEN {hour} IN (SELECT hour FROM large_hours) THEN event_hour ELSE -1 END AS part "
-        f"FROM ({model_sql('silver.events_cleaned')}) AS events"
+    found = session.rows(
+        f"SELECT {hour} AS hour FROM fresh GROUP BY {hour} HAVING COUNT(*) >= {_LARGE_HOUR_EVENTS}"
     )
-
-
-def _large_hours(session: Session) -> str:
-    hour = session.hour_number("event_time")
-    return f"SELECT {hour} AS hour FROM fresh GROUP BY {hour} HAVING COUNT(*) >= {_LARGE_HOUR_EVENTS}"
+    return [row["hour"] for row in found]
 
 
 def _choose_survivors(session: Session, key: tuple[str, ...] | None) -> None:
@@ -220,7 +185,7 @@ def _choose_survivors(session: Session, key: tuple[str, ...] | None) -> None:
     session.table("losers", f"SELECT {_FIELDS} FROM ranked WHERE place > 1 AND is_held = 1")
 
 
-def _rewrite(session: Session, folder: Path, stem: str) -> tuple[list[Path], list[str]]:
+def _rewrite(session: Session, folder: Place, stem: str) -> tuple[list[Place], list[str]]:
     """Write anew, without the events that lost their place, each held file that has some."""
     silver = contract("silver.events_cleaned")
     session.view("dropped", f"SELECT {_FIELDS} FROM withdrawn UNION ALL SELECT {_FIELDS} FROM losers")
@@ -234,7 +199,7 @@ def _rewrite(session: Session, folder: Path, stem: str) -> tuple[list[Path], lis
         else []
     )
     locations = [row["_location"] for row in touched]
-    rewritten: list[Path] = []
+    rewritten: list[Place] = []
     for number, location in enumerate(locations):
         session.scan("one_file", silver, [location])
         matches = _same("dropped", "one_file", EVENT_COLUMNS)

@@ -1,0 +1,24 @@
+-- Generated from model.sql by `python -m eventmint.engine.dialect`. Do not edit.
+/* gold.daily_users: the set of users of a day. */
+/* Grain: one row per UTC day and user. */
+/* In: came (events that came), held_set (the days' rows so far). Out: the rows to add. */
+WITH seen /* one row per day and user that came */ AS (
+  SELECT DISTINCT
+    event_date,
+    user_id
+  FROM came
+  WHERE
+    NOT user_id IS NULL
+)
+SELECT
+  seen.event_date,
+  seen.user_id
+FROM seen
+WHERE
+  NOT EXISTS(
+    SELECT
+      1
+    FROM held_set
+    WHERE
+      held_set.event_date = seen.event_date AND held_set.user_id = seen.user_id
+  )
