@@ -36,6 +36,7 @@ from eventmint.tables.plan import (
     LiveFile,
     TableHandle,
     changes_since,
+    files_landed_since,
     latest_instant,
     live_files,
     seq_of,
@@ -77,7 +78,7 @@ class Run:
     @property
     def staging(self) -> str:
         """Where the engine leaves finished files, to be moved to their tables."""
-        return str(self.scratch)
+        return str(self.scratch) if self.engine.shares_disk else staging_of(self.catalog)
 
     @property
     def key_has_time(self) -> bool:
@@ -86,6 +87,11 @@ class Run:
 
     def open(self, table: str) -> tuple[TableHandle, Contract]:
         return self.catalog.load(contract(table)), contract(table)
+
+
+def staging_of(catalog: LakeCatalog) -> str:
+    """Where workers leave files that do not see our disk; nobody else writes there while we hold the lock."""
+    return f"{catalog.location}/.scratch"
 
 
 def take_in(run: Run, files: Sequence[SourceFile]) -> None:
@@ -117,8 +123,9 @@ def load_ledger(run: Run) -> None:
     run.ledger = Ledger(entries_from_rows(read_rows(f.location for f in live_files(table, shape))))
     if seq_of(bronze) <= seq_of(table):
         return
-    missing = changes_since(bronze, events, seq_of(table)) or Changes(tuple(live_files(bronze, events)))
-    notes = [text for file in missing.added if (text := footer(file.location, FOOTER_KEY))]
+    landed = files_landed_since(bronze, events, seq_of(table))
+    files = live_files(bronze, events) if landed is None else landed
+    notes = [text for file in files if (text := footer(file.location, FOOTER_KEY))]
     entries = [entry for note in notes if (entry := entry_from_json(note)).seq > seq_of(table)]
     _write_ledger(run, table, shape, entries, seq_of(bronze), bronze.properties[BATCH])
 
@@ -263,7 +270,7 @@ def _refine_step(run: Run) -> None:
         return
     run.progress.start("silver", 0, 0)
     with run.engine.session(run.scratch) as session:
-        refined = refine(session, intake, run.dedup_key, run.scratch, _stem(stamp))
+        refined = refine(session, intake, run.dedup_key, run.staging, _stem(stamp))
     held = {file.location: file for file in live_files(silver, shape)} if refined.remove else {}
     commit(silver, shape, stamp, add=refined.add, remove=[held[location] for location in refined.remove])
     _commit_books(run, refined.books, previous, stamp)
@@ -442,7 +449,7 @@ def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs)
         commit(table, shape, stamp)
         return
     held = live_files(table, shape, days=days)
-    place = run.scratch, _stem(stamp)
+    place = run.staging, _stem(stamp)
     if name == "gold.product_hours":
         came, went = ([file.location for file in files] for files in (changes.added, changes.removed))
         gold.open_changes(session, came, went)

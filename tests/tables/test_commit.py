@@ -29,6 +29,7 @@ from eventmint.tables.plan import (
     Changes,
     LiveFile,
     TableHandle,
+    address,
     changes_since,
     live_files,
     newest_files,
@@ -389,6 +390,16 @@ def test_rows_of_another_program_are_changes_too(catalog: LakeCatalog, scratch: 
     add(catalog, scratch, 2, "b")
     assert len(changed(catalog, 1)[0]) == 2
     assert changed(catalog, 2) == ([], [])
+
+
+@pytest.mark.parametrize("uri", ["file:///lake/a.parquet", "file:/lake/a.parquet", "/lake/a.parquet"])
+def test_a_file_is_found_however_its_writer_spells_the_folder(uri: str) -> None:
+    # PyIceberg and Trino write three slashes, Hadoop, and so Spark, one.
+    assert address(uri) == "/lake/a.parquet"
+
+
+def test_an_address_of_s3_stays_as_it_is() -> None:
+    assert address("s3://lake/a.parquet") == "s3://lake/a.parquet"
 
 
 def test_rows_of_another_program_are_told_once(catalog: LakeCatalog, scratch: Path) -> None:

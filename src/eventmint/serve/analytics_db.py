@@ -19,7 +19,7 @@ from eventmint.engine.duckdb_engine import connect, quoted, scan_sql, sql_type
 from eventmint.errors import FixData
 from eventmint.storage import is_s3, local_paths
 from eventmint.tables.catalog import LakeCatalog
-from eventmint.tables.plan import Changes, TableHandle, changes_since, live_files, seq_of
+from eventmint.tables.plan import Changes, TableHandle, changes_since, is_ours_since, live_files, seq_of
 
 # Readable by every DuckDB since 1.0, and by the tools that ship an old one.
 STORAGE_VERSION = "v1.0.0"
@@ -77,8 +77,9 @@ def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
         connection.execute("BEGIN")
         for shape in _shown_contracts(catalog):
             table = catalog.load(shape)
-            seq, identity = published.get(shape.table, (0, ""))
-            changes = changes_since(table, shape, seq) if identity == _state(table)[1] else None
+            seq, identity, _ = published.get(shape.table, (0, "", 0))
+            is_ours = identity == str(table.metadata.table_uuid) and is_ours_since(table, seq)
+            changes = changes_since(table, shape, seq) if is_ours else None
             complete = changes is None
             if changes is None:
                 changes = Changes(tuple(live_files(table, shape)))
@@ -91,7 +92,7 @@ def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
             else:
                 _update_view(connection, shape, changes, complete)
             connection.execute("DELETE FROM ops.published WHERE table_name = ?", [shape.table])
-            connection.execute("INSERT INTO ops.published VALUES (?, ?, ?)", [shape.table, *_state(table)])
+            connection.execute("INSERT INTO ops.published VALUES (?, ?, ?, ?)", [shape.table, *_state(table)])
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT")
 
@@ -101,7 +102,8 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     # No primary keys: DuckDB 1.0 could not open the file.
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS ops.published (table_name VARCHAR, seq BIGINT, table_uuid VARCHAR)"
+        "CREATE TABLE IF NOT EXISTS ops.published "
+        "(table_name VARCHAR, seq BIGINT, table_uuid VARCHAR, snapshot_id BIGINT)"
     )
     connection.execute("CREATE TABLE IF NOT EXISTS ops.files (table_name VARCHAR, location VARCHAR)")
     for name in _TABLES:
@@ -160,15 +162,16 @@ def _shown_contracts(catalog: LakeCatalog) -> tuple[Contract, ...]:
     return tuple(shape for shape in all_contracts() if shape.schema != "ops")
 
 
-def _published(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, str]]:
+def _published(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, str, int]]:
     """What the file shows of each table, as `_state` tells it."""
-    rows = connection.execute("SELECT table_name, seq, table_uuid FROM ops.published").fetchall()
-    return {name: (seq, identity) for name, seq, identity in rows}
+    rows = connection.execute("SELECT table_name, seq, table_uuid, snapshot_id FROM ops.published").fetchall()
+    return {name: (seq, identity, snapshot) for name, seq, identity, snapshot in rows}
 
 
-def _state(table: TableHandle) -> tuple[int, str]:
-    """The batch that a table includes, and which table it is: another lake's batches count anew."""
-    return seq_of(table), str(table.metadata.table_uuid)
+def _state(table: TableHandle) -> tuple[int, str, int]:
+    """The batch that a table includes, which table it is (another lake's batches count anew), and its
+    snapshot: another program may lay the same rows into other files."""
+    return seq_of(table), str(table.metadata.table_uuid), table.metadata.current_snapshot_id or 0
 
 
 def _log_of(database: Path) -> Path:

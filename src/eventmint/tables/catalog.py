@@ -147,7 +147,8 @@ class LakeCatalog:
 
     def _create(self, contract: Contract) -> None:
         catalog, identifier = self._open(), self._identifier(contract)
-        catalog.create_namespace_if_not_exists(identifier[0])
+        if not catalog.namespace_exists(identifier[0]):
+            catalog.create_namespace(identifier[0])
         schema = iceberg_schema(contract)
         catalog.create_table(
             identifier,

@@ -26,6 +26,7 @@ from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from eventmint.contracts import Contract
 from eventmint.errors import Bug, TryAgain
 from eventmint.storage import open_parquet, put
+from eventmint.tables.manifests import keep_few
 from eventmint.tables.plan import BATCH, EPOCH, KIND, SEQ, LiveFile, TableHandle, address, uri_of
 
 # Names one commit, so that its author can tell it from any other.
@@ -81,6 +82,7 @@ def commit(
     summary = {**said, KIND: stamp.kind}
     update = transaction.update_snapshot(snapshot_properties=summary)
     with update.overwrite() if remove else update.fast_append() as producer:
+        keep_few(producer)
         for data_file in data_files:
             producer.append_data_file(data_file)
         for live in remove:

@@ -11,9 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from pyiceberg.conversions import from_bytes
 from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, In, LessThanOrEqual
-from pyiceberg.manifest import DataFile, ManifestEntryStatus
+from pyiceberg.manifest import DataFile, ManifestContent, ManifestEntryStatus
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.types import TimestamptzType
 
 from eventmint.contracts import Contract
@@ -103,8 +103,43 @@ def changes_since(table: TableHandle, contract: Contract, seq: int) -> Changes |
 
     Returns: None when that can't be told any more (the snapshots have expired): rebuild from all files.
     """
+    newer = _snapshots_after(table, seq)
+    if newer is None or any(_summary(snapshot).get(KIND) == "compaction" for snapshot in newer):
+        return None
     added: dict[str, LiveFile] = {}
     removed: dict[str, LiveFile] = {}
+    for snapshot in newer:
+        entries = list(_entries(table, contract, snapshot))
+        if _is_rewrite(snapshot) and not any(file.location in added for _, file in entries):
+            continue  # the rows are those that the table had at `seq` already, in other files
+        for status, file in entries:
+            if status == ManifestEntryStatus.ADDED:
+                added[file.location] = file
+            elif added.pop(file.location, None) is None:
+                removed[file.location] = file
+    return Changes(tuple(added.values()), tuple(removed.values()))
+
+
+def files_landed_since(table: TableHandle, contract: Contract, seq: int) -> list[LiveFile] | None:
+    """Return the files that batches after `seq` brought, also those that a rewrite has replaced since.
+
+    Returns: None when that can't be told any more.
+    """
+    newer = _snapshots_after(table, seq)
+    if newer is None:
+        return None
+    entries = (entry for one in newer if not _is_rewrite(one) for entry in _entries(table, contract, one))
+    return [file for status, file in entries if status == ManifestEntryStatus.ADDED]
+
+
+def is_ours_since(table: TableHandle, seq: int) -> bool:
+    """Whether nobody else has committed after batch `seq`, so that each change is told once and only once."""
+    newer = _snapshots_after(table, seq)
+    return newer is not None and all(SEQ in _summary(snapshot) for snapshot in newer)
+
+
+def _snapshots_after(table: TableHandle, seq: int) -> list[Snapshot] | None:
+    """The snapshots that came after batch `seq`, oldest first; None where some have expired."""
     newest_first = []
     snapshot = table.current_snapshot()
     while snapshot is not None and _snapshot_seq(snapshot) > seq:
@@ -117,15 +152,7 @@ def changes_since(table: TableHandle, contract: Contract, seq: int) -> Changes |
         if parent is None:
             return None
         snapshot = parent
-    for snapshot in reversed(newest_first):
-        if _summary(snapshot).get(KIND) == "compaction":
-            return None
-        for status, file in _entries(table, contract, snapshot):
-            if status == ManifestEntryStatus.ADDED:
-                added[file.location] = file
-            elif added.pop(file.location, None) is None:
-                removed[file.location] = file
-    return Changes(tuple(added.values()), tuple(removed.values()))
+    return newest_first[::-1]
 
 
 def newest_files(table: TableHandle, contract: Contract) -> list[LiveFile]:
@@ -139,7 +166,8 @@ def newest_files(table: TableHandle, contract: Contract) -> list[LiveFile]:
 
 def address(uri: str) -> str:
     """A file's address as we write it: a path of this machine, or `s3://bucket/key`."""
-    return uri.removeprefix("file://")
+    # Hadoop, and so Iceberg on Spark, writes file:/x for what we write as file:///x.
+    return uri.removeprefix("file:").removeprefix("//")
 
 
 def uri_of(place: str) -> str:
@@ -156,11 +184,17 @@ def _snapshot_seq(snapshot: Snapshot) -> int:
     return int(_summary(snapshot).get(SEQ, "9" * 18))
 
 
+def _is_rewrite(snapshot: Snapshot) -> bool:
+    """Whether a commit only laid the same rows into other files, as optimizers and compaction do."""
+    return snapshot.summary is not None and snapshot.summary.operation == Operation.REPLACE
+
+
 def _entries(
     table: TableHandle, contract: Contract, snapshot: Snapshot
 ) -> Iterator[tuple[ManifestEntryStatus, LiveFile]]:
     for manifest in snapshot.manifests(table.io):
-        if manifest.added_snapshot_id != snapshot.snapshot_id:
+        # A delete file holds positions, not rows: `live_files` refuses it for as long as it is in force.
+        if manifest.added_snapshot_id != snapshot.snapshot_id or manifest.content != ManifestContent.DATA:
             continue
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False):
             if entry.snapshot_id == snapshot.snapshot_id and entry.status != ManifestEntryStatus.EXISTING:
