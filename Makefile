@@ -7,7 +7,7 @@ COVERAGE ?=
 WITH_COVERAGE = --cov --cov-report=term --cov-report=json:build/coverage.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint $(LINTERS) format bench clean lock demo-ready dev-ready
+.PHONY: help demo test lint $(LINTERS) format gates bench interop clean lock demo-ready dev-ready
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -33,14 +33,20 @@ format: dev-ready  ## format and repair what ruff can
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
+gates:  ## size, cfn-lint, checkov and Guard over the CloudFormation template
+	@.ci/gates
+
 bench: dev-ready  ## the benchmarks
 	@.venv/bin/python -m benchmarks $(ARGS)
 
-lock: dev-ready  ## both lock files from pyproject.toml; ARGS=--upgrade for newer versions
+interop: dev-ready  ## Iceberg's Spark runtime and a Trino server read the lake; needs Java 17, Java 24+ and Maven
+	@.venv/bin/python -m interop $(ARGS)
+
+lock: dev-ready  ## the lock files from pyproject.toml; ARGS=--upgrade for newer versions
 	@.ci/lock $(ARGS)
 
 clean:  ## remove .venv, caches and what tests and builds left
-	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-gates build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 demo-ready:
 	@.ci/venv requirements.lock .venv/.demo-ready

@@ -323,6 +323,23 @@ def test_visitors_buy_more_in_the_evening_than_at_night(tmp_path: Path) -> None:
     assert purchases(20) > 3 * purchases(4) > 0
 
 
+def test_files_of_different_size_are_the_same_from_whatever_start_they_are_counted() -> None:
+    def made(start: datetime, index: int) -> tuple[str, int, bytes]:
+        settings = sample.SampleSettings(events_per_file=2_000, size_spread=0.2, start=start)
+        sink = io.BytesIO()
+        counts = sample.write_file(settings, index, sink)
+        text = gzip.decompress(sink.getvalue())
+        assert counts.lines == text.count(b"\n")
+        return counts.path, counts.lines, text
+
+    start = datetime(2026, 1, 15, 10, tzinfo=UTC)
+    files = [made(start, index) for index in range(3, 33)]
+    assert files == [made(start + (index - 3) * sample.WINDOW, 3) for index in range(3, 33)]
+    sizes = [lines for _, lines, _ in files]
+    assert 1_600 <= min(sizes) < 1_700
+    assert 2_300 < max(sizes) <= 2_400
+
+
 # ---- the command ----------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,8 @@ How the shop behaves:
   that one batch. Twice as many lines are repeated within their own file.
 - A late session (the phone was offline) was played in an earlier window: up to an hour ago, seldom two days.
 - One line in 500 is written differently but legally (VARIANTS). Bad lines take turns through all kinds.
-- `events_per_file` counts every line of a file: events, second deliveries, bad lines and blank lines.
+- `events_per_file` counts every line of a file: events, second deliveries, bad lines and blank lines. With a
+  `size_spread` it is the middle, and each file draws its own number by its time.
 """
 
 # ruff: noqa: PLR2004 - what a made-up shop is like is said in plain numbers
@@ -88,6 +89,7 @@ LIMITS = {
     "bad_rate": (0, 0.25),
     "duplicate_rate": (0, 0.5),
     "late_rate": (0, 1),
+    "size_spread": (0, 0.5),
     "workers": (0, 1_024),
     "products": (0, 99_999),
     "users": (0, 100_000_000),
@@ -106,6 +108,7 @@ class SampleSettings:
     bad_rate: float = 0.0
     duplicate_rate: float = 0.07
     late_rate: float = 0.01
+    size_spread: float = 0.0
     truth: Path | None = None
     workers: int = 0
     products: int = 0
@@ -128,6 +131,11 @@ class SampleSettings:
 
     def window_start(self, index: int) -> datetime:
         return self.start + index * WINDOW
+
+    def line_count(self, start: datetime) -> int:
+        """Return how many lines the file of a window has: its time decides, whoever writes it."""
+        drawn = Random(f"{self.seed}/{start:%Y-%m-%dT%H:%M}/size").uniform(-1, 1)
+        return round(self.events_per_file * (1 + self.size_spread * drawn))
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings that decide the bytes: not where they go, nor how many hands write them."""
@@ -484,14 +492,38 @@ def write_file(
     settings: SampleSettings, index: int, sink: BinaryIO, tally: Tally | None = None
 ) -> FileCounts:
     """Write file number `index` of the data set to `sink`, gzipped; count its new events into `tally`."""
-    shop, start = open_shop(settings), settings.window_start(index)
-    echoes = echoes_of_earlier_files(shop, index)
+    start = settings.window_start(index)
     kinds = broken_kinds(settings, index)
     bad = [broken_line(kind, start, number) for number, kind in enumerate(kinds)]
     blanks = BLANKS if bad and settings.events_per_file >= 100 else ()
-    strays = echoes + [f"{line}\n" for line in (*bad, *blanks)]
-    repeats = int(settings.events_per_file * settings.duplicate_rate * 2 / 3)
-    sizes = batch_sizes(settings, settings.events_per_file - repeats - len(strays))
+    strays = [f"{line}\n" for line in (*bad, *blanks)]
+    duplicates = write_lines(settings, index, sink, strays, tally.count if tally else None)
+    line_count = settings.line_count(start)
+    return FileCounts(
+        path=start.strftime(FILE_PATH),
+        lines=line_count,
+        blank=len(blanks),
+        valid=line_count - len(bad) - len(blanks),
+        quarantined=len(bad),
+        duplicates=duplicates,
+        bad_lines_by_kind=Counter(kinds),
+    )
+
+
+def write_lines(
+    settings: SampleSettings,
+    index: int,
+    sink: BinaryIO,
+    strays: Sequence[str] = (),
+    on_visits: Callable[[list[Visit]], None] | None = None,
+) -> int:
+    """Write a file's lines, `strays` scattered among its events; return how many were delivered before."""
+    shop, start = open_shop(settings), settings.window_start(index)
+    line_count = settings.line_count(start)
+    echoes = echoes_of_earlier_files(shop, index)
+    strays = [*echoes, *strays]
+    repeats = int(line_count * settings.duplicate_rate * 2 / 3)
+    sizes = batch_sizes(settings, line_count - repeats - len(strays))
     rng = Random(f"{settings.seed}/{start:%Y-%m-%dT%H:%M}/delivery")
     with gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0, compresslevel=6) as archive:
         for number, (size, share) in enumerate(zip(sizes, in_proportion(repeats, sizes), strict=True)):
@@ -499,17 +531,9 @@ def write_file(
             for line in rng.choices(lines, k=share) + strays[number :: len(sizes)]:
                 lines.insert(int(rng.random() * (len(lines) + 1)), line)
             archive.write("".join(lines).encode("utf-8", "surrogateescape"))
-            if tally is not None:
-                tally.count(visits)
-    return FileCounts(
-        path=start.strftime(FILE_PATH),
-        lines=settings.events_per_file,
-        blank=len(blanks),
-        valid=settings.events_per_file - len(bad) - len(blanks),
-        quarantined=len(bad),
-        duplicates=repeats + len(echoes),
-        bad_lines_by_kind=Counter(kinds),
-    )
+            if on_visits is not None:
+                on_visits(visits)
+    return repeats + len(echoes)
 
 
 def echo_size(settings: SampleSettings) -> int:
@@ -717,6 +741,7 @@ HELP = {
     "bad_rate": "share of lines that break the contract",
     "duplicate_rate": "share of lines delivered before",
     "late_rate": "share of sessions played before the file's five minutes",
+    "size_spread": "how much files differ in size: 0.2 is a fifth up or down",
     "truth": "JSON file for the right answers (default: none)",
     "workers": "processes (default: one per core)",
     "products": "products in the shop (default: by the size of a file)",
