@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -40,12 +40,13 @@ from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, ta
 from eventmint.run_log import Progress, Silent
 from eventmint.serve import analytics_db, answers
 from eventmint.sources.discover import Listing, list_source
-from eventmint.storage import is_s3, lock, shrink_downloads
+from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
 from eventmint.storage.local import fresh_folder
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit
 from eventmint.tables.maintain import trim
 from eventmint.tables.plan import live_files, newest_files, row_count, seq_of
+from eventmint.tables.sizes import ColumnSize, TableSize, column_size, table_size
 from eventmint.values import Law, LedgerEntry, RunReport, Totals
 
 log = logging.getLogger(__name__)
@@ -190,6 +191,30 @@ class Lake:
             found.append({"table": name, "rows": row_count(table), "batch": seq_of(table)})
         return found
 
+    def sizes(self) -> list[TableSize]:
+        """Return for each table, books included, the bytes of its live files."""
+        self._require_lake()
+        return [table_size(self._catalog.load(shape), shape) for shape in all_contracts()]
+
+    def snapshots(self) -> dict[str, int | None]:
+        """Return for each table, books included, the id of its newest snapshot: equal ids, equal rows."""
+        self._require_lake()
+        tables = ((shape.table, self._catalog.load(shape)) for shape in all_contracts())
+        return {name: table.metadata.current_snapshot_id for name, table in tables}
+
+    def column_size(self, table: str, columns: Collection[str]) -> ColumnSize:
+        """Return the bytes that reading some columns of a table takes, from the footers of its files."""
+        self._require_lake()
+        shape = contract(table)
+        return column_size(self._catalog.load(shape), shape, columns)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the records of all runs that changed something as plain data, oldest first."""
+        self._require_lake()
+        shape = contract("ops.runs")
+        rows = list(read_rows(file.location for file in live_files(self._catalog.load(shape), shape)))
+        return [json.loads(str(row["report"])) for row in sorted(rows, key=lambda row: str(row["run_id"]))]
+
     def totals(self) -> Totals:
         """Return the terms of the laws for the whole lake."""
         return audit.lake_totals(self.ledger(), audit.read_books(self._catalog))
@@ -214,25 +239,18 @@ class Lake:
     @contextmanager
     def _open_run(self, now: datetime) -> Iterator[Run]:
         settings = self.settings
-        with self._scratch() as scratch, self._engine() as engine, self._catalog.hold():
+        with self._scratch() as scratch, closing(_engine(settings, scratch)) as engine, self._catalog.hold():
             run = Run(self._catalog, engine, scratch, settings.rules, settings.dedup_key, now, self._progress)
             self._catalog.create_missing()
             load_ledger(run)
-            yield run
+            with _clean_staging(run):
+                yield run
 
     def _scratch(self) -> AbstractContextManager[Path]:
         """Where files are made: beside the tables, where moving one is a rename; for S3, on this machine."""
         if is_s3(self._catalog.location):
             return fresh_folder(Path(tempfile.mkdtemp(prefix="eventmint-scratch-")))
         return fresh_folder(self._catalog.root / ".scratch")
-
-    @contextmanager
-    def _engine(self) -> Iterator[Engine]:
-        engine = DuckDBEngine(self.settings.workers, self.settings.run.memory_mb)
-        try:
-            yield engine
-        finally:
-            engine.close()
 
     def _publish(self) -> None:
         database = self.settings.database_path
@@ -308,6 +326,25 @@ class Lake:
         rows = pa.Table.from_pylist([row], schema=arrow_schema(shape))
         path = write_table(rows, shape, run.scratch / f"{report.run_id}.parquet")
         commit(table, shape, Stamp(report.seq, report.run_id), add=[path])
+
+
+@contextmanager
+def _clean_staging(run: Run) -> Iterator[None]:
+    """Leave nothing where workers stage files: neither what a killed run had left, nor our own."""
+    if run.engine.shares_disk:
+        yield  # it is the scratch folder, which goes anyway
+        return
+    remove(list_folder(run.staging))
+    yield
+    remove(list_folder(run.staging))
+
+
+def _engine(settings: Settings, scratch: Path) -> Engine:
+    if settings.run.engine == "spark":
+        from eventmint.engine.spark_engine import SparkEngine
+
+        return SparkEngine(settings.workers, settings.run.memory_mb, scratch)
+    return DuckDBEngine(settings.workers, settings.run.memory_mb)
 
 
 def report_to_dict(report: RunReport) -> dict[str, Any]:

@@ -42,6 +42,11 @@ class Names:
         return f"capstone-analytics-{self.id}-{self.account}"
 
     @property
+    def log_bucket(self) -> str:
+        """Where the other two log who read and wrote."""
+        return f"capstone-logs-{self.id}-{self.account}"
+
+    @property
     def source(self) -> str:
         """Where the Lambda puts the events."""
         return f"s3://{self.source_bucket}/events/"

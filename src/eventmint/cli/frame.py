@@ -54,6 +54,7 @@ class Call:
     is_quiet: bool = False
     is_verbose: bool = False
     wants_json: bool = False
+    target: str | None = None
 
     @property
     def is_silent(self) -> bool:
@@ -64,10 +65,16 @@ class Call:
 
         return load_settings(self.config, home=self.home, flags=flags, environment=os.environ)
 
+    def settings_on_target(self, flags: Mapping[str, Any] | None = None) -> Settings:
+        """Return settings whose source and lake are those of the target."""
+        from eventmint.aws.target import settings_on_aws
+
+        return settings_on_aws(self.settings({**(flags or {}), "run.target": self.target}))
+
     def lake(self) -> Lake:
         from eventmint.lake import Lake
 
-        return Lake(self.settings())
+        return Lake(self.settings_on_target())
 
     def put(self, document: Mapping[str, Any], draw: Callable[[Page, Mapping[str, Any]], None]) -> None:
         """Write the result: the document itself, or a screen drawn from it."""
@@ -109,6 +116,18 @@ def _note(ctx: click.Context, option: click.Parameter, value: bool) -> None:
         setattr(call, option.name, True)
     if call.is_quiet and call.is_verbose:
         raise click.UsageError("-q and -v exclude each other.", ctx)
+
+
+def on_target(command: click.Command) -> click.Command:
+    """Let a command be told which lake it speaks of."""
+
+    def note(ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+        ctx.ensure_object(Call).target = value
+
+    text = "The lake of this configuration, or that of the stack aws.id."
+    kind = click.Choice(["local", "aws"])
+    command.params.append(click.Option(["--target"], type=kind, expose_value=False, callback=note, help=text))
+    return command
 
 
 class Command(click.Command):

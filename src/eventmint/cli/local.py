@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from eventmint.cli.frame import Call, Command, cli
+from eventmint.cli.frame import Call, Command, cli, on_target
 from eventmint.errors import EventmintError, FixData, FixSettings
 from eventmint.serve.streams import plain, tell_error, write_out
 from eventmint.storage import is_s3
@@ -37,6 +37,18 @@ class QuarantineAboveLimit(EventmintError):
     """The run is done and published, but set more lines aside than `quality.max_quarantine` allows."""
 
     exit_code = 3
+
+
+class OneOf(click.Choice[str]):
+    """A choice that guesses what was meant."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        near = difflib.get_close_matches(value, self.choices, n=1)
+        return (
+            f"{value!r}. Did you mean {near[0]!r}?"
+            if near
+            else super().get_invalid_choice_message(value, ctx)
+        )
 
 
 # ---- start -------------------------------------------------------------------------------------------------
@@ -163,8 +175,10 @@ class SourcePlace(click.Path):
         return value if is_s3(os.fspath(value)) else super().convert(value, param, ctx)
 
 
+@on_target
 @cli.command()
 @click.argument("source", required=False, type=SourcePlace())
+@click.option("--engine", type=OneOf(("duckdb", "spark")), help="Who computes; spark needs Java 17.")
 @click.option("--workers", type=int, metavar="N", help="Processes; 0 is one per core.")
 @click.option(
     "--max-quarantine", type=float, metavar="SHARE", help="More, such as 0.01, ends with exit code 3."
@@ -172,7 +186,12 @@ class SourcePlace(click.Path):
 @click.option("--dedup", metavar="COLUMNS", help='"content", or columns such as event_time,user_id.')
 @click.pass_obj
 def run(
-    call: Call, source: str | None, workers: int | None, max_quarantine: float | None, dedup: str | None
+    call: Call,
+    source: str | None,
+    engine: str | None,
+    workers: int | None,
+    max_quarantine: float | None,
+    dedup: str | None,
 ) -> int:
     """Take in what is new in SOURCE, bring the answers up to date.
 
@@ -181,8 +200,9 @@ def run(
     from eventmint.serve.screens import draw_run
 
     columns = None if dedup is None else [column.strip() for column in dedup.split(",")]
-    flags = {"run.workers": workers, "quality.max_quarantine": max_quarantine, "quality.dedup": columns}
-    settings = call.settings(flags)
+    flags: dict[str, Any] = {"run.engine": engine, "run.workers": workers}
+    flags |= {"quality.max_quarantine": max_quarantine, "quality.dedup": columns}
+    settings = call.settings_on_target(flags)
     report = _run(call, settings, source)
     call.put(report, draw_run)
     if not report["changed"]:
@@ -241,6 +261,7 @@ def _hint_at_pattern(call: Call, settings: Settings, source: str) -> None:
 # ---- look --------------------------------------------------------------------------------------------------
 
 
+@on_target
 @cli.command()
 @click.pass_obj
 def status(call: Call) -> None:
@@ -254,18 +275,7 @@ def status(call: Call) -> None:
     )
 
 
-class OneOf(click.Choice[str]):
-    """A choice that guesses what was meant."""
-
-    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        near = difflib.get_close_matches(value, self.choices, n=1)
-        return (
-            f"{value!r}. Did you mean {near[0]!r}?"
-            if near
-            else super().get_invalid_choice_message(value, ctx)
-        )
-
-
+@on_target
 @cli.command()
 @click.argument("name", required=False, type=OneOf(ANSWERS), metavar="[NAME]")
 @click.option("--from", "start", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="First day, UTC.")
@@ -313,6 +323,7 @@ def _summaries(lake: Lake, names: Iterable[str], period: Period) -> dict[str, An
     }
 
 
+@on_target
 @cli.command()
 @click.option("--status", "wanted", type=OneOf(STATUSES), help="Only files with this outcome.")
 @click.pass_obj
@@ -325,6 +336,7 @@ def files(call: Call, wanted: str | None) -> None:
     call.put(files_document([entry for entry in entries if wanted in (None, entry.status)]), draw_files)
 
 
+@on_target
 @cli.command()
 @click.option("--reason", metavar="REASON", help="Show the lines that have this reason.")
 @click.option(
@@ -369,8 +381,17 @@ def quarantine(call: Call, reason: str | None, limit: int) -> None:
     metavar="N",
     help=f"Rows at most, 0 for all; a table has {TABLE_ROWS}.",
 )
+@click.option(
+    "--target",
+    type=click.Choice(["local", "athena"]),
+    default="local",
+    show_default=True,
+    help="Who answers: the lake's published tables, or Athena on AWS (costs money).",
+)
 @click.pass_obj
-def query(call: Call, sql: str | None, file: TextIO | None, form: str | None, limit: int | None) -> None:
+def query(
+    call: Call, sql: str | None, file: TextIO | None, form: str | None, limit: int | None, target: str
+) -> None:
     """Ask in SQL, read-only.
 
     One SELECT over gold.* (the schema may be left out), silver.* and bronze.*, or several in a file.
@@ -383,21 +404,31 @@ def query(call: Call, sql: str | None, file: TextIO | None, form: str | None, li
     statements = _statements_of(file, form) if file else [("", sql or "")]
     if limit is None and form in (None, "table") and not call.wants_json:
         limit = TABLE_ROWS
-    lake, results = call.lake(), []
+    ask, results = _asker(call, target), []
     for number, (title, statement) in enumerate(statements):
-        rows = lake.sql(statement, limit=limit + 1 if limit else None)
+        rows, price = ask(statement, limit + 1 if limit else None)
         is_cut = bool(limit) and rows.num_rows > (limit or 0)
         rows = rows.slice(0, limit or None)
         if call.wants_json:
             from eventmint.serve.documents import result_document
 
-            results.append(result_document(title, rows, is_cut))
+            results.append(result_document(title, rows, is_cut) | price)
         else:
             _write_result(call, form, title, rows, is_first=number == 0)
             if is_cut:
                 call.say(f"({limit:,} rows shown, there are more: --limit N, 0 for all)")
     if call.wants_json:
         call.put({"results": results} if file else results[0], lambda *_: None)
+
+
+def _asker(call: Call, target: str) -> Callable[[str, int | None], tuple[pa.Table, dict[str, Any]]]:
+    """Return who answers a statement: with rows, and what they took where that costs money."""
+    if target == "athena":
+        from eventmint.cli.aws import ask_athena
+
+        return ask_athena(call)
+    lake = call.lake()
+    return lambda statement, limit: (lake.sql(statement, limit=limit), {})
 
 
 def _statements_of(file: TextIO, form: str | None) -> list[tuple[str, str]]:
@@ -428,6 +459,7 @@ def _write_result(call: Call, form: str | None, title: str, rows: pa.Table, *, i
         call.put({"title": title, "rows": rows, "is_first": is_first}, draw_result)
 
 
+@on_target
 @cli.command()
 @click.pass_obj
 def verify(call: Call) -> int:
@@ -441,6 +473,7 @@ def verify(call: Call) -> int:
     return 0 if holds else 1
 
 
+@on_target
 @cli.command()
 @click.pass_obj
 def doctor(call: Call) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 
 from eventmint.config import Settings, known_keys
 from eventmint.errors import EventmintError
-from eventmint.tables.catalog import lake_folder_is_writable
+from eventmint.storage import is_s3
+from eventmint.tables.catalog import LakeCatalog, lake_folder_is_writable
 
 OK, WARNING, BROKEN = "ok", "warning", "broken"
 OLDEST_PYTHON = (3, 11)
@@ -44,9 +46,10 @@ def examine(settings: Settings, count_new_files: Callable[[], int]) -> list[Chec
         _python(),
         _packages(),
         _source(settings, count_new_files),
-        _writable("lake", settings.lake_root, "lake.root"),
+        _lake(settings),
         _writable("database", settings.database_path.parent, "lake.database"),
-        _disk(settings.lake_root),
+        _disk(settings.home if is_s3(settings.lake_location) else settings.lake_root),
+        *([_spark()] if settings.run.engine == "spark" else []),
         _memory(settings),
     ]
 
@@ -88,6 +91,8 @@ def _packages() -> Check:
 
 
 def _source(settings: Settings, count_new_files: Callable[[], int]) -> Check:
+    if is_s3(settings.source_location):
+        return _counted(settings, settings.source_location, count_new_files)
     path = settings.source_path
     if not path.exists():
         return Check(
@@ -98,6 +103,10 @@ def _source(settings: Settings, count_new_files: Callable[[], int]) -> Check:
         )
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         return Check("source", BROKEN, f"{path}: cannot be read", "Grant read access")
+    return _counted(settings, str(path), count_new_files)
+
+
+def _counted(settings: Settings, path: str, count_new_files: Callable[[], int]) -> Check:
     try:
         count = count_new_files()
     except (EventmintError, OSError) as err:
@@ -108,6 +117,27 @@ def _source(settings: Settings, count_new_files: Callable[[], int]) -> Check:
         if count
         else Check("source", WARNING, found, "Set source.pattern or source.path")
     )
+
+
+def _lake(settings: Settings) -> Check:
+    place = settings.lake_location
+    if not is_s3(place):
+        return _writable("lake", settings.lake_root, "lake.root")
+    try:
+        made = LakeCatalog(place, settings.aws.id).exists()
+    except EventmintError as err:
+        return Check("lake", BROKEN, err.message.rstrip("."), err.hint.rstrip("."))
+    return Check("lake", OK, f"{place}: {'tables in the Glue catalog' if made else 'no tables yet'}")
+
+
+def _spark() -> Check:
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=os.path.join(home, "bin") if home else None)  # noqa: PTH118 - a search path
+    if java is None or importlib.util.find_spec("pyspark") is None:
+        lacking = "Java" if java is None else "the package pyspark"
+        cure = "Install a Java 17 runtime" if java is None else "pip install 'eventmint[spark]'"
+        return Check("spark", BROKEN, f"run.engine is spark, but {lacking} is missing", cure)
+    return Check("spark", OK, f"{java}, pyspark {metadata.version('pyspark')}")
 
 
 def _writable(name: str, folder: Path, key: str) -> Check:

@@ -75,6 +75,15 @@ def put(moves: Sequence[tuple[str | Path, str]]) -> None:
         s3.put(far)
 
 
+def list_folder(folder: str) -> list[str]:
+    """Return the addresses of all files below a folder, in order; none where there is no such folder."""
+    if not is_s3(folder):
+        return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
+    from eventmint.storage import s3
+
+    return [item.location for item in s3.list_objects(f"{folder}/")]
+
+
 def remove(locations: Iterable[str]) -> None:
     """Remove files; one that is not there is no error."""
     near, far = _by_place(locations)

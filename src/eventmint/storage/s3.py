@@ -255,6 +255,25 @@ def missing(locations: Sequence[str]) -> list[str]:
     return [location for location in locations if location not in found]
 
 
+def read_text(location: str) -> str | None:
+    """Return what a small object says; None where there is none."""
+    bucket, key = bucket_and_key(location)
+    try:
+        body: bytes = s3_client().get_object(Bucket=bucket, Key=key)["Body"].read()
+    except Exception as err:
+        if error_code(err) in _GONE:
+            return None
+        with telling():
+            raise
+    return body.decode()
+
+
+def write_text(location: str, text: str) -> None:
+    bucket, key = bucket_and_key(location)
+    with telling():
+        s3_client().put_object(Bucket=bucket, Key=key, Body=text.encode())
+
+
 def open_ranged(location: str) -> Any:
     """Return an object as a seekable file that fetches only what is read."""
     from pyarrow.fs import S3FileSystem

@@ -6,8 +6,12 @@ machine; `AWS_ENDPOINT_URL` for an emulator); nothing is read from or written to
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from http import HTTPStatus
+from types import ModuleType
 from typing import Any
 
 from eventmint.errors import EventmintError, FixData, FixSettings, TryAgain
@@ -80,7 +84,37 @@ def client(service: str, region: str) -> Any:
         read_timeout=READ_SECONDS,
     )
     with telling():
-        return boto3.client(service, region_name=region, config=config)
+        return _session(_surroundings(), boto3).client(service, region_name=region, config=config)
+
+
+def _surroundings() -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+
+
+@lru_cache(maxsize=4)
+def _session(_surroundings: tuple[tuple[str, str], ...], boto3: ModuleType) -> Any:
+    """Return a session of these surroundings: boto3's own one would keep the credentials it found first.
+
+    One for all clients: finding credentials may take calls over the network.
+    """
+    return boto3.session.Session()
+
+
+def is_emulator(endpoint: str) -> bool:
+    """Whether an endpoint is an emulator: it has a page that AWS has not."""
+    from urllib.error import URLError
+    from urllib.parse import urlsplit
+    from urllib.request import ProxyHandler, build_opener
+
+    address = urlsplit(endpoint)
+    if (address.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
+        return False
+    try:
+        page = f"{address.scheme}://{address.netloc}/moto-api/config"
+        with build_opener(ProxyHandler({})).open(page, timeout=CONNECT_SECONDS) as answer:
+            return bool(answer.status < HTTPStatus.MULTIPLE_CHOICES)
+    except (URLError, OSError):
+        return False
 
 
 def account_id(region: str) -> str:
@@ -109,6 +143,7 @@ def told_of(err: Exception) -> EventmintError | None:
     """Return an error of boto3 as one that says what to do; None for an error of somebody else."""
     try:
         from botocore import exceptions as vendor
+        from botocore.parsers import ResponseParserError
     except ModuleNotFoundError:
         return None
     if isinstance(err, vendor.ClientError):
@@ -135,6 +170,10 @@ def told_of(err: Exception) -> EventmintError | None:
             FixSettings(f"AWS: {text}", "Set aws.region, such as us-west-2."),
         ),
         (
+            (ResponseParserError,),
+            TryAgain("AWS answered in a way that cannot be read.", "Check AWS_ENDPOINT_URL, then try again."),
+        ),
+        (
             # A region that does not exist has no address either: both causes are named.
             (vendor.HTTPClientError, vendor.ConnectionError),
             TryAgain(f"AWS cannot be reached: {text}", "Check the network, aws.region and AWS_ENDPOINT_URL."),
@@ -146,7 +185,7 @@ def told_of(err: Exception) -> EventmintError | None:
     return None
 
 
-def error_code(err: BaseException) -> str:
+def error_code(err: BaseException | None) -> str:
     """Return the code that AWS gave to an error, such as NoSuchBucket; empty where there is none."""
     response = getattr(err, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
