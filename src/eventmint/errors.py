@@ -25,6 +25,10 @@ class EventmintError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows, which asks by this name: the one line, no traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class FixSettings(EventmintError):
     """The command line or the configuration is wrong; nothing was touched."""
@@ -52,3 +56,5 @@ class LockHeld(TryAgain):
 
 class Bug(EventmintError):
     """Something we did not foresee."""
+
+    _render_traceback_ = None  # type: ignore[assignment]  # its traceback is what helps

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, time
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,9 @@ from eventmint.serve.streams import SCHEMA_VERSION, plain
 _ROWS_AT_ONCE = 5_000
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _TINY, _HUGE = 1e-4, 1e15
+MINUS = "\N{MINUS SIGN}"
+_UNITS = "KMBT"
+_NEXT_UNIT = Decimal("999.5")  # would be told as 1000
 
 
 def json_text(document: dict[str, Any]) -> str:
@@ -111,6 +114,34 @@ def shown_text(value: Any) -> str:
 
 def is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def short_count(n: Decimal | int) -> str:
+    """Return a number as it is told: `950`, `46.7K`, `1.67M`; three digits, rounded half up."""
+    return f"{MINUS if n < 0 else ''}{_short(abs(Decimal(n)))}"
+
+
+def short_money(amount: Decimal | int) -> str:
+    """Return an amount as it is told: `$12.50`, `$80`, `$46.7K`, `$1.67M`."""
+    size = abs(Decimal(amount))
+    has_cents = size < Decimal("999.995") and size % 1
+    return f"{MINUS if amount < 0 else ''}${_rounded(size, 2) if has_cents else _short(size)}"
+
+
+def _short(size: Decimal) -> str:
+    if size < _NEXT_UNIT:
+        return f"{_rounded(size, 0)}"
+    unit = -1
+    while size >= _NEXT_UNIT and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    if size >= _NEXT_UNIT:
+        return f"{size:,.0f}{_UNITS[unit]}"
+    digits = 2 if size < Decimal("9.995") else 1 if size < Decimal("99.95") else 0
+    return f"{_rounded(size, digits)}{_UNITS[unit]}"
+
+
+def _rounded(value: Decimal, digits: int) -> Decimal:
+    return value.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 
 def share(part: float | Decimal, whole: float | Decimal) -> str:
