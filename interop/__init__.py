@@ -1,0 +1,1 @@
+"""`make interop`: other engines read, and rewrite, the lake that eventmint wrote. Needs Java."""
