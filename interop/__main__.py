@@ -37,9 +37,10 @@ def main() -> int:
     except Missing as err:
         print(err, file=sys.stderr)
         return 1
-    book, versions = Book(), {}
+    versions: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="eventmint-interop-") as name:
         root = Path(name).resolve()
+        book = Book(root)
         read = [lakes.from_scratch(root / "scratch"), lakes.in_increments(root / "increments")]
         erased, user, files = lakes.with_a_user_erased(root / "erased")
         print(f"erased: user {user}, by {files} files that were delivered again without their lines")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 
 from eventmint.contracts import ANSWERS, Contract, all_contracts
 from interop.lakes import QUESTIONS, LakeUnderTest
@@ -28,13 +29,14 @@ class Check:
 
 @dataclass
 class Book:
-    """Collects the checks and says each as it is made."""
+    """Collects the checks and says each as it is made; paths start at `root`."""
 
+    root: Path
     checks: list[Check] = field(default_factory=list)
 
     def note(self, engine: str, lake: str, what: str, wrong: str, detail: str = "") -> None:
         """Note a check; `wrong` says what is wrong, empty for nothing."""
-        check = Check(engine, lake, what, not wrong, wrong or detail)
+        check = Check(engine, lake, what, not wrong, wrong.replace(f"{self.root}/", "") or detail)
         self.checks.append(check)
         print(check, flush=True)
 

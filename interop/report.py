@@ -68,7 +68,7 @@ _TAIL = """
 
 - Trino {trino} is the open-source engine, not Athena's build of it; the AWS catalog and S3 are not part of this.
 - The Iceberg runtime is that of Glue 5.1, on Apache's Spark, not on Glue's.
-- Trino 435, the last for Java 17, could not be fetched; 476 is the last server published as a Maven artifact.
+- Trino 435, the last for Java 17, could not be fetched; 476 is the newest that could.
 """
 
 
