@@ -102,6 +102,10 @@ def commit(
 
 def _marks(table: TableHandle) -> set[str]:
     """The marks of the commits that the table has taken, as the catalog says now."""
+    # Over SQLite, a connection whose COMMIT failed would show what it did not commit: ask on another one.
+    engine = getattr(table.catalog, "engine", None)
+    if engine is not None:
+        engine.dispose()
     fresh = table.catalog.load_table(table.name())
     summaries = (snapshot.summary for snapshot in fresh.snapshots() if snapshot.summary)
     return {summary.additional_properties.get(MARK, "") for summary in summaries}
