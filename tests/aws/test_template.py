@@ -395,10 +395,8 @@ def test_a_table_of_the_stack_is_the_table_that_the_pipeline_would_make(name: st
         }
         for field in spec.fields
     ]
-    bounds = {f"write.metadata.metrics.column.{column}": "full" for column in table.bounds}
-    expected = {**catalog._PROPERTIES, **bounds, "comment": table.grain}
-    assert expected.pop("format-version") == iceberg["Version"]
-    assert table_input["Properties"] == expected
+    assert iceberg["Version"] == "2"
+    assert table_input["Properties"] == catalog.table_properties(table)
 
 
 def test_field_ids_count_from_one_so_that_a_catalog_that_gives_new_ones_gives_the_same() -> None:
