@@ -8,6 +8,7 @@ properties, so that after an unknown outcome we look instead of guessing. No fil
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -103,9 +104,8 @@ def commit(
 def _marks(table: TableHandle) -> set[str]:
     """The marks of the commits that the table has taken, as the catalog says now."""
     # Over SQLite, a connection whose COMMIT failed would show what it did not commit: ask on another one.
-    engine = getattr(table.catalog, "engine", None)
-    if engine is not None:
-        engine.dispose()
+    with contextlib.suppress(AttributeError):  # the Glue catalog has none
+        table.catalog.engine.dispose()  # type: ignore[attr-defined]
     fresh = table.catalog.load_table(table.name())
     summaries = (snapshot.summary for snapshot in fresh.snapshots() if snapshot.summary)
     return {summary.additional_properties.get(MARK, "") for summary in summaries}
