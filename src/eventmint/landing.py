@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eventmint.bronze.land import Landed, Landing, land
+from eventmint.crash_points import reached
 from eventmint.sources.fetch import fetch
 from eventmint.sources.gunzip import UnreadableFile, VerifiedGzip, sha256_of
 from eventmint.storage import is_s3, put
@@ -38,6 +39,7 @@ def digest_of(file: SourceFile) -> Digest:
 
 def land_one(landing: Landing) -> Landed:
     """Land one file: what is wrong with it as a whole is an outcome, not an error."""
+    reached("file: about to be read")
     entry = landing.entry
     file = SourceFile(entry.path, landing.location, entry.version, entry.size_bytes, entry.received_at)
     try:

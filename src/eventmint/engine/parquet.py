@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eventmint.contracts import Column, Contract
+from eventmint.crash_points import reached
 from eventmint.storage import local_paths, open_parquet
 
 ROW_GROUP_ROWS = 131_072
@@ -77,7 +78,9 @@ class TableFile:
         writer.close()
         with self._partial.open("rb") as handle:
             os.fsync(handle.fileno())
+        reached("file: written")
         self._partial.replace(self.path)
+        reached("file: named")
         return self.path
 
     def discard(self) -> None:

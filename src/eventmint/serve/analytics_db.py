@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from eventmint.contracts import ANSWERS, Contract, all_contracts, contract
+from eventmint.crash_points import reached
 from eventmint.engine.duckdb_engine import connect, quoted, scan_sql, sql_type
 from eventmint.errors import FixData
 from eventmint.storage import is_s3, local_paths
@@ -48,9 +49,12 @@ def publish(catalog: LakeCatalog, database: Path) -> None:
         raise FixData(f"{database}: is a folder, expected a file.", "Set `lake.database` to another name.")
     try:
         _build(catalog, database, fresh)
+        reached("publish: built")
         # What a killed writer left beside the old file would be replayed onto the new one.
         _log_of(database).unlink(missing_ok=True)
+        reached("publish: old log removed")
         fresh.replace(database)
+        reached("publish: swapped")
     finally:
         fresh.unlink(missing_ok=True)
         _log_of(fresh).unlink(missing_ok=True)
@@ -61,6 +65,7 @@ def _build(catalog: LakeCatalog, database: Path, fresh: Path) -> None:
     try:
         if database.exists():
             shutil.copyfile(database, fresh)
+            reached("publish: old one copied")
         _bring_up(catalog, fresh)
     except duckdb.Error:
         # Not ours, or damaged: it is a copy of what the lake holds, so make it anew.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from eventmint.crash_points import reached
 from eventmint.errors import FixData, LockHeld
 
 
@@ -18,6 +19,7 @@ def put(moves: Sequence[tuple[str, str]]) -> None:
         folder = Path(target).parent
         folder.mkdir(parents=True, exist_ok=True)
         Path(source).replace(target)
+        reached("put: a file is at its place")
         folders.add(folder)
     sync_folders(folders)
 
@@ -57,7 +59,9 @@ def lock(root: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise LockHeld(f"{root}: another run is at work on this lake.", "Wait for it to end.") from None
+        reached("lock: taken")
         yield
+        reached("lock: about to be freed")
 
 
 @contextmanager
@@ -65,7 +69,9 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
     """An empty folder that is gone afterwards."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    reached("scratch: made")
     try:
         yield folder
     finally:
+        reached("scratch: about to be removed")
         shutil.rmtree(folder, ignore_errors=True)

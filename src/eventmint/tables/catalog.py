@@ -34,6 +34,7 @@ from pyiceberg.types import (
 from sqlalchemy.exc import DatabaseError
 
 from eventmint.contracts import Contract, all_contracts, database_name
+from eventmint.crash_points import reached
 from eventmint.errors import EventmintError, FixData, FixSettings
 from eventmint.storage import is_s3
 from eventmint.tables.plan import TableHandle, address, uri_of
@@ -129,6 +130,7 @@ class LakeCatalog:
             for contract, table in found.items():
                 if table is None:
                     self._create(contract)
+                    reached("tables: one created")
                 elif is_s3(self.location):
                     _adopt(table, contract, self._place(contract))
 

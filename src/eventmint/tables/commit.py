@@ -25,6 +25,7 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 
 from eventmint.contracts import Contract
+from eventmint.crash_points import reached
 from eventmint.errors import Bug, TryAgain
 from eventmint.storage import open_parquet, put
 from eventmint.tables.manifests import keep_few
@@ -88,6 +89,7 @@ def commit(
             producer.append_data_file(data_file)
         for live in remove:
             producer.delete_data_file(live.data_file)
+    reached(f"commit {contract.table}: before")
     try:
         transaction.commit_transaction()
     except Exception as err:
@@ -99,6 +101,7 @@ def commit(
         if isinstance(err, CommitFailedException | ValidationException):
             raise Conflict(f"{contract.table}: another writer committed first.", "Run again.") from err
         raise TryAgain(f"{contract.table}: the commit failed: {err}.", "Run again.") from err
+    reached(f"commit {contract.table}: after")
 
 
 def _marks(table: TableHandle) -> set[str]:

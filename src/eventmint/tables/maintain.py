@@ -9,6 +9,7 @@ from __future__ import annotations
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table.snapshots import Snapshot
 
+from eventmint.crash_points import reached
 from eventmint.storage import remove
 from eventmint.tables.plan import TableHandle, address
 
@@ -32,7 +33,9 @@ def trim(table: TableHandle) -> int:
     except CommitFailedException:
         return 0
     # Only now, when no snapshot names them any more; a crash here leaves files that nobody reads.
+    reached("trim: old snapshots forgotten")
     remove(sorted(unused))
+    reached("trim: their files removed")
     return len(unused)
 
 
