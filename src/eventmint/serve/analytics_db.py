@@ -19,6 +19,7 @@ from eventmint.crash_points import reached
 from eventmint.engine.duckdb_engine import connect, quoted, scan_sql, sql_type
 from eventmint.errors import FixData
 from eventmint.storage import is_s3, local_paths
+from eventmint.storage.local import sync_folders
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.plan import Changes, TableHandle, changes_since, is_ours_since, live_files, seq_of
 
@@ -54,6 +55,7 @@ def publish(catalog: LakeCatalog, database: Path) -> None:
         _log_of(database).unlink(missing_ok=True)
         reached("publish: old log removed")
         fresh.replace(database)
+        sync_folders([database.parent])
         reached("publish: swapped")
     finally:
         fresh.unlink(missing_ok=True)

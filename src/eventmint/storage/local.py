@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from eventmint.crash_points import reached
 from eventmint.errors import FixData, LockHeld
@@ -17,11 +19,44 @@ def put(moves: Sequence[tuple[str, str]]) -> None:
     folders = set()
     for source, target in moves:
         folder = Path(target).parent
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         Path(source).replace(target)
         reached("put: a file is at its place")
         folders.add(folder)
     sync_folders(folders)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and what it lies in, durably, where they are missing."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folders([folder.parent])
+
+
+def create_synced(path: Path, *, overwrite: bool, and_folder: bool) -> BinaryIO:
+    """Open a file for writing that is on disk once it is closed.
+
+    Args: and_folder: the folder's entries too, this one and all before it.
+    Raises: FileExistsError: there is one, and it is not to be overwritten.
+    """
+    return io.BufferedWriter(_SyncedFile(path, "wb" if overwrite else "xb", and_folder))
+
+
+class _SyncedFile(io.FileIO):
+    def __init__(self, path: Path, mode: str, and_folder: bool) -> None:
+        super().__init__(path, mode)
+        self._folders = [path.parent] if and_folder else []
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            os.fsync(self.fileno())
+        finally:
+            super().close()
+        sync_folders(self._folders)
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
@@ -46,7 +81,7 @@ def missing(locations: Iterable[str]) -> list[str]:
 @contextmanager
 def lock(root: Path) -> Iterator[None]:
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         handle = (root / ".lock").open("a")
     except OSError as err:
         raise FixData(

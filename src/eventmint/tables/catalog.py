@@ -37,6 +37,7 @@ from eventmint.contracts import Contract, all_contracts, database_name
 from eventmint.crash_points import reached
 from eventmint.errors import EventmintError, FixData, FixSettings
 from eventmint.storage import is_s3
+from eventmint.storage.local import make_folder
 from eventmint.tables.plan import TableHandle, address, uri_of
 
 _TYPES: dict[str, IcebergType] = {
@@ -172,13 +173,14 @@ class LakeCatalog:
         return self._catalog
 
     def _open_sqlite(self) -> Catalog:
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         try:
             return SqlCatalog(
                 "eventmint",
                 uri=f"sqlite:///{self.file}?timeout=30",
                 warehouse=uri_of(self.location),
                 init_catalog_tables="true",
+                **{"py-io-impl": "eventmint.tables.durable_io.DurableFileIO"},
             )
         except DatabaseError as err:
             raise FixData(
