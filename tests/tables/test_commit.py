@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,7 @@ from eventmint.contracts import ANSWERS, Contract, all_contracts, contract
 from eventmint.engine.parquet import arrow_schema, write_table
 from eventmint.errors import Bug, TryAgain
 from eventmint.pipeline import BLOCKS
+from eventmint.tables import catalog as catalog_module
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Conflict, Stamp, commit
 from eventmint.tables.plan import (
@@ -249,6 +251,25 @@ def test_a_commit_that_fails_before_it_is_taken_asks_to_try_again(
     # Trying again overwrites the leftover under the same name.
     commit(catalog.load(ACTIVITY), ACTIVITY, FIRST, add=[activity(scratch, "a", events=8)])
     assert events_of(catalog) == [8]
+
+
+def test_a_commit_that_sqlite_refuses_at_its_end_is_not_taken_for_done(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_module, "SQLITE_WAITS_SECONDS", 0.1)
+    catalog = LakeCatalog(tmp_path / "lake")
+    catalog.create_missing()
+    before = state(catalog)
+    # A reader in the middle of reading lets a writer write, but not COMMIT.
+    reader = sqlite3.connect(catalog.file, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM iceberg_tables").fetchone()
+    with pytest.raises(TryAgain, match="database is locked"):
+        commit(catalog.load(ACTIVITY), ACTIVITY, FIRST, add=[activity(scratch, "a")])
+    reader.close()
+    assert state(LakeCatalog(tmp_path / "lake")) == before
+    commit(catalog.load(ACTIVITY), ACTIVITY, FIRST, add=[activity(scratch, "a")])
+    assert events_of(LakeCatalog(tmp_path / "lake")) == [7]
 
 
 # --- What a commit refuses -------------------------------------------------------------------------------

@@ -61,6 +61,10 @@ _PROPERTIES = {
 }
 
 
+# How long a writer waits for readers of the catalog, and for a writer of another table.
+SQLITE_WAITS_SECONDS = 30.0
+
+
 class LakeCatalog:
     """The tables of one lake.
 
@@ -177,7 +181,7 @@ class LakeCatalog:
         try:
             return SqlCatalog(
                 "eventmint",
-                uri=f"sqlite:///{self.file}?timeout=30",
+                uri=f"sqlite:///{self.file}?timeout={SQLITE_WAITS_SECONDS}",
                 warehouse=uri_of(self.location),
                 init_catalog_tables="true",
                 **{"py-io-impl": "eventmint.tables.durable_io.DurableFileIO"},
