@@ -1,6 +1,6 @@
 """Fail when a test was skipped that must run: only a reason that starts with "optional:" is a good one.
 
-python .ci/skip_gate.py build/junit.xml      where neither CI=true nor EVENTMINT_CI=1: only tells
+python .ci/skip_gate.py build/junit.xml...      where neither CI=true nor EVENTMINT_CI=1: only tells
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections import Counter
 from pathlib import Path
 
 
-def main(report: Path) -> int:
+def main(reports: list[Path]) -> int:
     """Print each skipped test and how many ran per folder of tests; return 1 if one must not be skipped."""
     ran: Counter[str] = Counter()
     forbidden = 0
-    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - our own pytest wrote it
+    cases = (case for report in reports for case in ET.parse(report).iter("testcase"))  # noqa: S314 - our own
+    for case in cases:
         name = f"{case.get('classname')}.{case.get('name')}".strip(".")
         skipped = case.find("skipped")
         if skipped is None or skipped.get("type") == "pytest.xfail":
@@ -35,4 +36,4 @@ def main(report: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main([Path(name) for name in sys.argv[1:]]))
