@@ -22,7 +22,9 @@ from eventmint.contracts import contract
 from eventmint.engine.parquet import TableFile
 from eventmint.values import EventRules, LedgerEntry
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 2 << 20
+# A block of the shortest lines would have millions, and what is made of each of them is far larger.
+BLOCK_LINES = 1 << 15
 FOOTER_KEY = "eventmint.entry"
 _BOM = b"\xef\xbb\xbf"
 _NEWLINE = b"\n"
@@ -187,8 +189,20 @@ class _Splitter:
 
     def _hand_on(self) -> Iterator[bytes]:
         if self._lines:
-            yield _NEWLINE.join(self._lines)
+            yield from _cut(_NEWLINE.join(self._lines))
         self._lines, self._lines_bytes = [], 0
+
+
+def _cut(block: bytes) -> Iterator[bytes]:
+    """Yield a block in parts that have few lines enough."""
+    if block.count(_NEWLINE) < BLOCK_LINES:
+        yield block
+        return
+    middle = block.rfind(_NEWLINE, 0, len(block) // 2)
+    if middle < 0:  # one line is half of the block
+        middle = block.index(_NEWLINE)
+    yield from _cut(block[:middle])
+    yield from _cut(block[middle + 1 :])
 
 
 class _LongLine:

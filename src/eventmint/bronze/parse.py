@@ -24,6 +24,7 @@ from eventmint.values import CART_EVENTS, EVENT_COLUMNS, EVENT_FIELDS, EventRule
 
 KEPT_RAW_BYTES = 4096
 WHITE_SPACE = b" \t\r"
+_BLANK = r"^[ \t\r]*$"
 _SAMPLE_LINES = 64
 _MAX_SHAPES = 12
 
@@ -128,7 +129,7 @@ class BlockParser:
             vouched = pc.replace_with_mask(vouched, vouched, certain.combine_chunks())
             events = events.filter(certain)
         self.valid_count += events.num_rows
-        judged = self._judge(lines, pc.indices_nonzero(pc.invert(vouched)).to_pylist(), first_line_number)
+        judged = self._judge(lines, self._not_blank(lines, pc.invert(vouched)), first_line_number)
         padded = pa.table([*events.columns, *_nulls(events.num_rows)], schema=_COLUMNS)
         return pa.concat_tables([padded, judged])
 
@@ -164,14 +165,19 @@ class BlockParser:
         finally:
             self._duckdb.unregister("vouched")
 
+    def _not_blank(self, lines: pa.BinaryArray, unvouched: pa.BooleanArray) -> list[int]:
+        """Count the blank lines among these and return the positions of the others."""
+        positions = pc.indices_nonzero(unvouched)
+        is_blank = pc.match_substring_regex(_as_text(lines.take(positions)), _BLANK)
+        left: list[int] = positions.filter(pc.invert(is_blank)).to_pylist()
+        self.blank_count += len(positions) - len(left)
+        return left
+
     def _judge(self, lines: pa.BinaryArray, positions: Iterable[int], first_line_number: int) -> pa.Table:
         rows = []
         unseen = []
         for position in positions:
             line: bytes = lines[position].as_py()
-            if not line.strip(WHITE_SPACE):
-                self.blank_count += 1
-                continue
             self.judged_count += 1
             verdict = judge_line(line, self._rules, self._latest_us)
             if verdict.values is not None:

@@ -8,6 +8,7 @@ verified, which is when the iterator ends without an error.
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,14 @@ from isal import isal_zlib
 
 READ_BYTES = 1 << 20
 CHUNK_BYTES = 4 << 20
-# Limits against bombs. DEFLATE can reach 1030:1; real events reach about 10:1, hand-made ones 258:1.
+# Limits against bombs. DEFLATE can reach 1030:1; real events reach about 10:1, hand-made ones 320:1.
 MAX_RATIO = 500
 RATIO_FREE_BYTES = 16 << 20
 MAX_MEMBERS = 100_000
 
 _MAGIC = b"\x1f\x8b"
 _DEFLATE = 8
+_PADDING = re.compile(rb"\0+")
 # The first bite of a member is small: what it leaves over is copied, and there may be very many members.
 _FIRST_PIECE_BYTES = 512
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 2, 4, 8, 16
@@ -59,8 +61,9 @@ class Inflater(Protocol):
 class VerifiedGzip:
     """One gzip file, read once from start to end.
 
-    Iterating yields decompressed chunks of at most 4 MiB. When the iteration has ended, `sha256` is that of
-    the compressed bytes and `size_bytes` their number.
+    Iterating yields decompressed chunks of at most 4 MiB. What unfolds beyond the ratio of a bomb is held
+    back until it is known to be none, 16 MiB at most: nobody works on what a bomb gave. When the iteration
+    has ended, `sha256` is that of the compressed bytes and `size_bytes` their number.
 
     Raises while iterating: UnreadableFile: `empty_file`, `not_gzip`, `gzip_truncated`, `gzip_corrupt`,
         `gzip_trailing_garbage`, `gzip_bomb`; `vanished` or `unreadable` where the file system says so.
@@ -73,6 +76,7 @@ class VerifiedGzip:
         self._buffer = b""
         self._at = 0  # what is before has been used; cutting it off each time would copy without end
         self._out_bytes = 0
+        self._held: list[bytes] = []
         self._file: BinaryIO
 
     @property
@@ -83,6 +87,7 @@ class VerifiedGzip:
         try:
             with self.path.open("rb") as self._file:
                 yield from self._members()
+                yield from self._held
         except FileNotFoundError:
             raise UnreadableFile("vanished") from None
         except OSError as err:
@@ -119,23 +124,35 @@ class VerifiedGzip:
             crc = isal_zlib.crc32(chunk, crc)
             length += len(chunk)
             self._out_bytes += len(chunk)
-            if self._out_bytes > RATIO_FREE_BYTES and self._out_bytes > MAX_RATIO * self.size_bytes:
-                raise UnreadableFile("gzip_bomb")
             if chunk:
-                yield chunk
+                yield from self._not_a_bomb(chunk, self._used_bytes(inflater))
         self._give_back(inflater.unused_data)
         if (crc, length & 0xFFFFFFFF) != struct.unpack("<II", self._exactly(8)):
             raise UnreadableFile("gzip_corrupt")
 
+    def _used_bytes(self, inflater: Inflater) -> int:
+        """How many compressed bytes have been unfolded: what was read ahead excuses no bomb."""
+        not_yet = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+        return self.size_bytes - (len(self._buffer) - self._at) - len(not_yet)
+
+    def _not_a_bomb(self, chunk: bytes, used_bytes: int) -> Iterator[bytes]:
+        self._held.append(chunk)
+        if self._out_bytes <= MAX_RATIO * used_bytes:
+            yield from self._held
+            self._held.clear()
+        elif self._out_bytes > RATIO_FREE_BYTES:
+            raise UnreadableFile("gzip_bomb")
+
     def _next_member_follows(self) -> bool:
         while self._fill(1):
-            if self._ahead(1) != b"\0":
-                self._fill(2)
-                if self._ahead(2) == _MAGIC:
-                    return True
-                raise UnreadableFile("gzip_trailing_garbage")
-            # Padding, as tape and block tools write it.
-            self._buffer, self._at = self._buffer[self._at :].lstrip(b"\0"), 0
+            padding = _PADDING.match(self._buffer, self._at)  # as tape and block tools write it
+            if padding:
+                self._at = padding.end()
+                continue
+            self._fill(2)
+            if self._ahead(2) == _MAGIC:
+                return True
+            raise UnreadableFile("gzip_trailing_garbage")
         return False
 
     def _skip_header(self) -> None:
@@ -147,10 +164,18 @@ class VerifiedGzip:
             self._exactly(struct.unpack("<H", self._exactly(2))[0])
         for flag in (_FNAME, _FCOMMENT):
             if flags & flag:
-                while self._exactly(1) != b"\0":
-                    pass
+                self._skip_text()
         if flags & _FHCRC:
             self._exactly(2)
+
+    def _skip_text(self) -> None:
+        while self._fill(1):
+            end = self._buffer.find(b"\0", self._at)
+            if end >= 0:
+                self._at = end + 1
+                return
+            self._at = len(self._buffer)
+        raise UnreadableFile("gzip_truncated")
 
     def _exactly(self, count: int) -> bytes:
         if not self._fill(count):
