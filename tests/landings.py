@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -51,7 +52,8 @@ def landing_of(path: Path, staging: Path) -> Landing:
 def land_bytes(compressed: bytes, folder: Path) -> Landed:
     """Land a file with these bytes. Nothing stays in the staging folder but what the outcome names."""
     staging = folder / "staging"
-    staging.mkdir(exist_ok=True)
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
     path = folder / "events.jsonl.gz"
     path.write_bytes(compressed)
     landed = land_one(landing_of(path, staging))

@@ -99,8 +99,6 @@ def assert_never_silently_wrong(compressed: bytes, original: bytes, folder: Path
     if landed.entry.status == "landed":
         assert said == original, (case, "landed, but its bytes are others")
         assert_landed_as_the_oracle_says(landed, original, case)
-        if landed.parquet:
-            Path(landed.parquet).unlink()
         return "landed"
     assert landed.entry.status == "set_aside", (case, landed.entry)
     assert landed.parquet is None, case
