@@ -462,7 +462,7 @@ def test_ctrl_c_ends_with_130_and_the_next_run_finishes(eventmint: Eventmint, tm
     assert eventmint("-q", "sample", *options).code == 0
     running = start("run", "--workers", 2, cwd=tmp_path, start_new_session=True)
     deadline = time.monotonic() + 30
-    while not list(tmp_path.glob("lake/.scratch/*.partial")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("lake/.scratch/*/*.partial")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the command and to its workers
     out, err = running.communicate(timeout=60)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from eventmint.crash_points import reached
-from eventmint.errors import FixData, LockHeld
+from eventmint.errors import EventmintError, FixData, LockHeld, TryAgain
 
 
 def put(moves: Sequence[tuple[str, str]]) -> None:
@@ -100,13 +102,25 @@ def lock(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def fresh_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder that is gone afterwards."""
-    shutil.rmtree(folder, ignore_errors=True)
+def fresh_folder(place: Path) -> Iterator[Path]:
+    """A folder below `place` that nobody else has, gone afterwards; what others have left there goes now.
+
+    Raises: TryAgain: another run has removed ours: it could not know that we only stood still.
+    """
+    shutil.rmtree(place, ignore_errors=True)
+    folder = place / uuid.uuid4().hex
     folder.mkdir(parents=True)
     reached("scratch: made")
     try:
         yield folder
+    except EventmintError:
+        raise
+    except Exception as err:
+        if folder.exists():
+            raise
+        raise TryAgain(f"{place}: another run took over while this one stood still.", "Run again.") from err
     finally:
         reached("scratch: about to be removed")
         shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # somebody else's is in it
+            place.rmdir()
