@@ -139,14 +139,17 @@ def is_ours_since(table: TableHandle, seq: int) -> bool:
 
 
 def _snapshots_after(table: TableHandle, seq: int) -> list[Snapshot] | None:
-    """The snapshots that came after batch `seq`, oldest first; None where some have expired."""
+    """The snapshots that came after batch `seq`, oldest first; None where some have expired, or where the
+    table has been dropped and made anew since."""
     newest_first = []
     snapshot = table.current_snapshot()
     while snapshot is not None and _snapshot_seq(snapshot) > seq:
         newest_first.append(snapshot)
         if snapshot.parent_snapshot_id is None:
-            if snapshot.sequence_number != 1:
-                return None  # not the first of all: PyIceberg forgets the parent that has expired
+            # Not the first of all: PyIceberg forgets the parent that has expired. The first, but nobody has
+            # seen this table at batch `seq`: it was another one.
+            if snapshot.sequence_number != 1 or seq > 0:
+                return None
             break
         parent = table.snapshot_by_id(snapshot.parent_snapshot_id)
         if parent is None:
