@@ -64,7 +64,9 @@ def test_of_many_that_start_at_once_one_works_and_nothing_is_lost_or_doubled(
         assert set(exits) <= {0, LOCK_HELD}, (round_, exits)
         assert exits[0], (round_, exits)
         codes.update(exits)
-        serial.run()
+        if round_ % 5 == 4:
+            serial.run()
+    serial.run()
     assert codes[LOCK_HELD] > codes[0]
     assert_right(shop)
     assert tables_of(shop.lake) == tables_of(serial.lake)
