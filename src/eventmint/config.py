@@ -24,6 +24,7 @@ CONFIG_FILE = "eventmint.toml"
 ENV_PREFIX = "EVENTMINT_"
 MIN_MEMORY_MB = 64
 MAX_SETTLE_SECONDS = 3600
+MAX_QUERY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class QualitySettings:
 
 
 @dataclass(frozen=True)
+class QuerySettings:
+    max_seconds: float = 60.0
+    memory_mb: int = 1000
+
+
+@dataclass(frozen=True)
 class AwsSettings:
     region: str = "us-west-2"
     id: str = ""
@@ -77,6 +84,7 @@ class Settings:
     lake: LakeSettings = field(default_factory=LakeSettings)
     run: RunSettings = field(default_factory=RunSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
+    query: QuerySettings = field(default_factory=QuerySettings)
     aws: AwsSettings = field(default_factory=AwsSettings)
     home: Path = field(default_factory=Path.cwd)
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -123,7 +131,7 @@ def _location(home: Path, place: str) -> str:
     return place.rstrip("/") if place.startswith("s3://") else str(home / place)
 
 
-SECTIONS = ("source", "contract", "lake", "run", "quality", "aws")
+SECTIONS = ("source", "contract", "lake", "run", "quality", "query", "aws")
 ENGINES = ("duckdb", "spark")
 TARGETS = ("local", "aws")
 MEANINGS = {
@@ -142,6 +150,8 @@ MEANINGS = {
     "run.batch_mb": "compressed size of the files that are taken in together",
     "quality.max_quarantine": "share of lines; a run that sets more aside ends with exit code 3",
     "quality.dedup": 'which columns make two lines one event: "content" for all, or a list',
+    "query.max_seconds": "a longer query is stopped; 0 for no limit",
+    "query.memory_mb": "what a query may hold in memory; more is refused",
     "aws.region": "where the stack is",
     "aws.id": "names the stack capstone-<id> and its databases bronze_<id>, silver_<id>, gold_<id>",
     "aws.account": "twelve digits; empty: that of the credentials in use",
@@ -287,6 +297,12 @@ def _check(settings: Settings) -> None:
     need(0 <= quality.max_quarantine <= 1, "quality.max_quarantine", "must lie between 0 and 1")
     need(run.workers >= 0, "run.workers", "must be 0 (all cores) or more")
     need(run.memory_mb >= MIN_MEMORY_MB, "run.memory_mb", f"must be {MIN_MEMORY_MB} or more")
+    need(
+        0 <= settings.query.max_seconds <= MAX_QUERY_SECONDS,
+        "query.max_seconds",
+        f"must lie between 0 and {MAX_QUERY_SECONDS}",
+    )
+    need(settings.query.memory_mb >= MIN_MEMORY_MB, "query.memory_mb", f"must be {MIN_MEMORY_MB} or more")
     need(run.batch_mb >= 1, "run.batch_mb", "must be 1 or more")
     need(
         0 <= settings.source.settle_seconds <= MAX_SETTLE_SECONDS,

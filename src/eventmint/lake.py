@@ -39,6 +39,7 @@ from eventmint.errors import FixData, FixSettings, LawBroken
 from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in
 from eventmint.run_log import Progress, Silent
 from eventmint.serve import analytics_db, answers
+from eventmint.serve.limits import Limits
 from eventmint.sources.discover import Listing, list_source
 from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
 from eventmint.storage.local import fresh_folder
@@ -165,9 +166,10 @@ class Lake:
         """Return the rows of one SELECT over `gold.*` (also by unqualified name), `silver.*` and `bronze.*`.
 
         Args: limit: at most so many rows; None for all.
-        Raises: FixSettings: not exactly one SELECT, or one that fails.
+        Raises: FixSettings: not exactly one SELECT, one that fails, or one that takes too much (`query.*`).
         """
-        return answers.select(self._database(), statement, limit)
+        query = self.settings.query
+        return answers.select(self._database(), statement, limit, Limits(query.max_seconds, query.memory_mb))
 
     def ledger(self) -> Ledger:
         """Return what became of every source file."""

@@ -21,7 +21,8 @@ from eventmint.engine.duckdb_engine import quoted
 from eventmint.engine.parquet import arrow_schema
 from eventmint.errors import FixData, FixSettings
 from eventmint.lake import Lake
-from eventmint.serve.answers import split_statements, titled_statements
+from eventmint.serve.answers import select, split_statements, titled_statements
+from eventmint.serve.limits import Limits
 
 NOW = datetime(2026, 1, 20, tzinfo=UTC)
 DAYS = [date(2026, 1, day) for day in (13, 15, 16)]
@@ -657,3 +658,44 @@ def test_a_database_of_somebody_else_is_told(ask: str, place: Place, tmp_path: P
     with pytest.raises(FixData) as error:
         lake.answer("user_activity") if ask == "answer" else lake.sql("SELECT * FROM bronze.events")
     assert "eventmint run" in error.value.hint
+
+
+# --- Limits -----------------------------------------------------------------------------------------------
+
+ENDLESS = "SELECT sum(a.range) FROM range(1000000000000) AS a"
+HUGE = "SELECT list(range) FROM range(10000000000)"
+MANY = "SELECT repeat('x', 1000) AS text FROM range(1000000)"
+
+
+def test_a_query_is_stopped_when_its_time_is_over(place: Place) -> None:
+    with pytest.raises(FixSettings) as error:
+        select(place.database, ENDLESS, limits=Limits(seconds=0.3))
+    assert str(error.value) == (
+        "The query was stopped after 0.3 s. Ask for less, or set query.max_seconds higher (0 for no limit)."
+    )
+
+
+@pytest.mark.parametrize("statement", [HUGE, MANY], ids=["while it computes", "in its result"])
+def test_a_query_is_stopped_when_it_needs_too_much_memory(statement: str, place: Place) -> None:
+    with pytest.raises(FixSettings) as error:
+        select(place.database, statement, limits=Limits(memory_mb=64))
+    assert str(error.value) == (
+        "The query needs more than 64 MB of memory. Ask for less, or set query.memory_mb higher."
+    )
+
+
+def test_no_seconds_are_no_limit_of_time(place: Place) -> None:
+    assert select(place.database, "SELECT sleep_ms(50) AS done", limits=Limits(seconds=0)).num_rows == 1
+
+
+def test_a_query_nested_too_deeply_is_refused(lake: Lake) -> None:
+    with pytest.raises(FixSettings, match="nested too deeply"):
+        lake.sql("SELECT * FROM " + "(SELECT * FROM " * 5000 + "range(1)" + ")" * 5000)
+
+
+def test_the_limits_are_settings(tmp_path: Path, place: Place) -> None:
+    lake = eventmint.open_lake(
+        lake__root=str(tmp_path), lake__database=str(place.database), query__max_seconds=0.2
+    )
+    with pytest.raises(FixSettings, match="stopped after 0.2 s"):
+        lake.sql(ENDLESS)

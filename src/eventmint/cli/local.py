@@ -427,8 +427,16 @@ def _asker(call: Call, target: str) -> Callable[[str, int | None], tuple[pa.Tabl
         from eventmint.cli.aws import ask_athena
 
         return ask_athena(call)
+    from eventmint.serve.limits import Limits, process_limits
+
     lake = call.lake()
-    return lambda statement, limit: (lake.sql(statement, limit=limit), {})
+    limits = Limits(lake.settings.query.max_seconds, lake.settings.query.memory_mb)
+
+    def ask(statement: str, limit: int | None) -> tuple[pa.Table, dict[str, Any]]:
+        with process_limits(limits, lambda: tell_error(limits.overtime(), call.wants_json)):
+            return lake.sql(statement, limit=limit), {}
+
+    return ask
 
 
 def _statements_of(file: TextIO, form: str | None) -> list[tuple[str, str]]:

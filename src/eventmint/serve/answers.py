@@ -14,6 +14,7 @@ import pyarrow as pa
 from eventmint.contracts import contract
 from eventmint.engine.duckdb_engine import connect, quoted, scan_sql
 from eventmint.errors import FixData, FixSettings
+from eventmint.serve.limits import Limits, interrupting
 from eventmint.storage import local_paths
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.plan import live_files, may_hold_values
@@ -27,6 +28,7 @@ _ORDER = {
 }
 
 
+_ROWS_AT_ONCE = 100_000
 # What a query may be made of; COPY, INSERT and the like have nodes of their own.
 _READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "CTE_NODE", "RECURSIVE_CTE_NODE"})
 
@@ -44,12 +46,15 @@ def answer(database: Path, name: str, start: date | None, end: date | None) -> p
         ).to_arrow_table()
 
 
-def select(database: Path, statement: str, limit: int | None = None) -> pa.Table:
+def select(
+    database: Path, statement: str, limit: int | None = None, limits: Limits | None = None
+) -> pa.Table:
     """Return the rows of exactly one SELECT, at most `limit`.
 
     The statement sees the published tables and nothing else: no file, no network, no setting. Views over
-    bronze and silver may read the lake's own files and no other.
+    bronze and silver may read the lake's own files and no other. What takes too long or too much is stopped.
     """
+    limits = limits or Limits()
     with _read_only(database) as connection:
         _require_one_select(connection, statement)
         allowed = (
@@ -60,26 +65,34 @@ def select(database: Path, statement: str, limit: int | None = None) -> pa.Table
         for setting in (
             "SET enable_external_access = false",
             "SET max_temp_directory_size = '0KB'",
+            f"SET memory_limit = '{limits.memory_mb}MB'",
             "SET lock_configuration = true",
         ):
             connection.execute(setting)
-        try:
-            relation = connection.sql(statement)
-            return relation.to_arrow_table() if limit is None else _first_rows(relation, limit)
-        except (duckdb.Error, OSError) as err:
-            raise FixSettings(
-                f"The query failed: {_first_line(err)}", "Tables: gold.*, silver.*, bronze.*."
-            ) from err
+        with interrupting(connection, limits.seconds) as is_over:
+            try:
+                return _rows(connection.sql(statement), limit, limits)
+            except (duckdb.OutOfMemoryException, pa.ArrowMemoryError, MemoryError):
+                raise limits.too_large() from None
+            except (duckdb.Error, OSError) as err:
+                if is_over.is_set() and isinstance(err, duckdb.InterruptException | OSError):
+                    raise limits.overtime() from None
+                raise FixSettings(
+                    f"The query failed: {_first_line(err)}", "Tables: gold.*, silver.*, bronze.*."
+                ) from err
 
 
-def _first_rows(relation: duckdb.DuckDBPyRelation, limit: int) -> pa.Table:
-    """Return the first rows without computing the rest."""
-    batches, count = [], 0
-    reader = relation.to_arrow_reader(max(limit, 1))
+def _rows(relation: duckdb.DuckDBPyRelation, limit: int | None, limits: Limits) -> pa.Table:
+    """Return the first rows without computing the rest; all of them where no limit is given."""
+    batches, count, size_bytes = [], 0, 0
+    reader = relation.to_arrow_reader(_ROWS_AT_ONCE if limit is None else min(max(limit, 1), _ROWS_AT_ONCE))
     for batch in reader:
         batches.append(batch)
         count += batch.num_rows
-        if count >= limit:
+        size_bytes += batch.nbytes
+        if size_bytes > limits.memory_mb << 20:
+            raise limits.too_large()
+        if limit is not None and count >= limit:
             break
     return pa.Table.from_batches(batches, reader.schema).slice(0, limit)
 
@@ -176,7 +189,10 @@ def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Stateme
     except ValueError:  # a kind of statement that the Python package has no name for
         return False
     row = connection.execute("SELECT CAST(json_serialize_sql(?) AS VARCHAR)", [statement.query]).fetchone()
-    return row is not None and _node_types(json.loads(row[0])) <= _READING_NODES
+    try:
+        return row is not None and _node_types(json.loads(row[0])) <= _READING_NODES
+    except RecursionError:
+        raise FixSettings("The SQL cannot be read: it is nested too deeply.") from None
 
 
 def _node_types(tree: Any) -> set[str]:

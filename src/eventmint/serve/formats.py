@@ -161,7 +161,12 @@ def _values(kind: pa.DataType, column: pa.ChunkedArray) -> Sequence[Any]:
     try:
         values: list[Any] = column.to_pylist()
     except (OverflowError, ValueError):  # a time beyond the years of Python
-        values = column.cast(pa.string()).to_pylist()
+        try:
+            values = column.cast(pa.string()).to_pylist()
+        except pa.ArrowNotImplementedError:
+            raise FixSettings(
+                f"A value of type {kind} cannot be shown.", "Make it text with CAST(... AS VARCHAR)."
+            ) from None
     if pa.types.is_decimal(kind) and kind.scale == 0:
         return [None if value is None else int(value) for value in values]
     return values
