@@ -493,6 +493,22 @@ def test_a_file_is_seen_only_when_it_is_finished(folder: Path) -> None:
     assert file.rows == ROW_GROUP_ROWS + 1 == pq.read_metadata(file.path).num_rows
 
 
+def test_a_file_is_on_disk_before_it_has_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut a name must not stand for half a file."""
+    synced = []
+    sync = os.fsync
+
+    def note(handle: int) -> None:
+        synced.append((os.fstat(handle).st_size, names_in(folder)))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    file = TableFile(folder / "a.parquet", PLAIN)
+    file.write(rows_of(PLAIN, {"name": "x"}))
+    path = file.close()
+    assert synced == [(path.stat().st_size, ["a.parquet.partial"])]
+
+
 @pytest.mark.parametrize("count", [0, 1, ROW_GROUP_ROWS])
 def test_a_discarded_file_leaves_no_trace(count: int, folder: Path) -> None:
     file = TableFile(folder / "a.parquet", PLAIN)

@@ -248,6 +248,17 @@ def test_an_open_reader_keeps_the_old_rows_and_a_new_one_sees_the_new(tmp_path: 
         assert reader.wait(10) == 0
 
 
+def test_a_file_that_a_reader_has_open_is_never_written_to(tmp_path: Path) -> None:
+    lake = open_at(tmp_path)
+    run(lake, {"a": [line(15, "u1")]})
+    database = lake.settings.database_path
+    before = database.read_bytes()
+    with database.open("rb") as opened:
+        run(lake, {"b": [line(15, "u2")]})
+        assert opened.read() == before
+    assert database.read_bytes() != before
+
+
 def test_nothing_is_written_when_nothing_is_new(lake: Lake, database: Path) -> None:
     before = mark_of(database)
     assert not run(lake)

@@ -272,6 +272,20 @@ def test_a_commit_that_sqlite_refuses_at_its_end_is_not_taken_for_done(
     assert events_of(LakeCatalog(tmp_path / "lake")) == [7]
 
 
+def test_a_commit_that_fails_leaves_its_files_in_place(
+    catalog: LakeCatalog, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever fails to commit can't know that nobody did: a reply may yet have been lost."""
+    table = catalog.load(ACTIVITY)
+    finished = activity(scratch, "a")
+    content = finished.read_bytes()
+    fail_around(table, monkeypatch, TimeoutError("no reply"), is_taken=False)
+    with pytest.raises(TryAgain):
+        commit(table, ACTIVITY, FIRST, add=[finished])
+    (left,) = catalog.root.rglob("a.*parquet")
+    assert left.read_bytes() == content
+
+
 # --- What a commit refuses -------------------------------------------------------------------------------
 
 
