@@ -331,7 +331,7 @@ def _files_of(
     if all(ledger.landed(sha).seq > since for sha in wanted):
         changes = changes_since(bronze, events, since)
         if changes is not None:
-            own = [file.location for file in changes.added if Path(file.location).stem in wanted]
+            own = [file.location for file in changes.added if file.stem in wanted]
             if len(own) == len(wanted):
                 return own, None
     return [file.location for file in live_files(bronze, events)] if wanted else [], contents
@@ -386,13 +386,13 @@ def count_books(run: Run, days: Sequence[date]) -> books_of.Books:
     with run.engine.session(run.scratch) as session:
         for day in days:
             session.scan("silver_files", events, [f.location for f in live_files(silver, events, days=[day])])
-            around = live_files(bronze, lines, between=_day_span(day) if run.key_has_time else None)
+            around = live_files(bronze, lines, between=day_span(day) if run.key_has_time else None)
             session.scan("bronze_files", lines, [file.location for file in around])
             counted |= books_of.recount_day(session, "bronze_files", "silver_files", day, live, run.dedup_key)
     return counted
 
 
-def _day_span(day: date) -> tuple[datetime, datetime]:
+def day_span(day: date) -> tuple[datetime, datetime]:
     start = datetime.fromisoformat(f"{day.isoformat()}T00:00:00+00:00")
     return start, start + timedelta(days=1) - timedelta(microseconds=1)
 

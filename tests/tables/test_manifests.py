@@ -12,6 +12,7 @@ from deliveries import TODAY
 
 from eventmint.contracts import contract
 from eventmint.engine.parquet import arrow_schema, write_table
+from eventmint.storage.digests import stem_in
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit
 from eventmint.tables.manifests import MANIFESTS_BEFORE_MERGING
@@ -38,8 +39,8 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableHandle, list
         gone = [file for file in held if file.day in days and rng.random() < 0.2]
         added = [activity(folder, f"{seq}-{day}", day) for day in days]
         commit(table, ACTIVITY, Stamp(seq, f"batch {seq}"), add=added, remove=gone)
-        names = {Path(file.location).name for file in gone}
-        states.append((states[-1] - names) | {path.name for path in added})
+        names = {file.stem for file in gone}
+        states.append((states[-1] - names) | {stem_in(str(path)) for path in added})
     return catalog.load(ACTIVITY), states
 
 
@@ -51,14 +52,14 @@ def activity(folder: Path, name: str, day: date) -> Path:
 
 def names_of(table: TableHandle, *days: date) -> State:
     found = live_files(table, ACTIVITY, days=days) if days else live_files(table, ACTIVITY)
-    return {Path(file.location).name for file in found}
+    return {file.stem for file in found}
 
 
 def test_every_file_is_still_known_on_its_day(history: tuple[TableHandle, list[State]]) -> None:
     table, states = history
     assert names_of(table) == states[-1]
     for day in DAYS:
-        assert names_of(table, day) == {name for name in states[-1] if name.endswith(f"-{day}.parquet")}
+        assert names_of(table, day) == {name for name in states[-1] if name.endswith(f"-{day}")}
 
 
 def test_every_change_can_still_be_told_across_merges(history: tuple[TableHandle, list[State]]) -> None:
@@ -66,9 +67,7 @@ def test_every_change_can_still_be_told_across_merges(history: tuple[TableHandle
     for seq in range(COMMITS + 1):
         changes = changes_since(table, ACTIVITY, seq)
         assert changes is not None
-        added, removed = (
-            {Path(file.location).name for file in files} for files in (changes.added, changes.removed)
-        )
+        added, removed = ({file.stem for file in files} for files in (changes.added, changes.removed))
         assert (added, removed) == (states[-1] - states[seq], states[seq] - states[-1])
 
 

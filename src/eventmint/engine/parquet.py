@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from eventmint.contracts import Column, Contract
 from eventmint.crash_points import reached
 from eventmint.storage import local_paths, open_parquet
+from eventmint.storage.digests import digest_of, with_digest
 
 ROW_GROUP_ROWS = 131_072
 # Columns with nearly as many values as rows: building a dictionary for them only costs time.
@@ -48,7 +49,7 @@ def _field(column: Column) -> pa.Field:
 class TableFile:
     """One Parquet file in the making: rows are gathered into row groups of useful size.
 
-    Nothing is visible under `path` before `close`; `discard` leaves no trace.
+    Nothing is visible before `close`, which adds the file's digest to its name; `discard` leaves no trace.
     """
 
     def __init__(self, path: Path, contract: Contract) -> None:
@@ -70,18 +71,20 @@ class TableFile:
             self._flush()
 
     def close(self, footer: dict[str, str] | None = None) -> Path:
-        """Finish the file: it is complete and on disk when this returns."""
+        """Finish the file: it is complete, on disk and named by its digest when this returns."""
         self._flush()
         writer = self._writer or self._open(self._schema)
         if footer:
             writer.add_key_value_metadata(footer)
         writer.close()
         with self._partial.open("rb") as handle:
+            digest = digest_of(handle)
             os.fsync(handle.fileno())
         reached("file: written")
-        self._partial.replace(self.path)
+        named = with_digest(self.path, digest)
+        self._partial.replace(named)
         reached("file: named")
-        return self.path
+        return named
 
     def discard(self) -> None:
         if self._writer is not None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from pyiceberg.exceptions import CommitFailedException, ValidationException
@@ -121,8 +122,9 @@ def data_folder(table: TableHandle) -> str:
 def _adopt(table: TableHandle, contract: Contract, finished: Sequence[Path | str]) -> list[DataFile]:
     """Move finished files to their final places and describe them for Iceberg.
 
-    A name is a function of the content's inputs (see the stages), so that a repeat after a crash overwrites
-    its own leftover and never a file that a table knows.
+    A name is a function of the content's inputs (see the stages) and, where we wrote it, of its bytes. So a
+    repeat after a crash overwrites its own leftover, and nobody ever puts other bytes where a table knows a
+    file.
     """
     described = [_describe(table, contract, str(path)) for path in finished]
     put([(path, address(data_file.file_path)) for path, data_file in zip(finished, described, strict=True)])
@@ -132,22 +134,13 @@ def _adopt(table: TableHandle, contract: Contract, finished: Sequence[Path | str
 def _describe(table: TableHandle, contract: Contract, finished: str) -> DataFile:
     """Describe a file as it will lie under the table."""
     opened = open_parquet(finished)
-    metadata = pq.read_metadata(opened)
-    schema = table.schema()
-    statistics = data_file_statistics_from_parquet_metadata(
-        parquet_metadata=metadata,
-        stats_columns=compute_statistics_plan(schema, table.properties),
-        parquet_column_mapping=parquet_path_to_id_mapping(schema),
-    )
+    noted = noted_of(table, opened)
     for column in contract.columns:
-        if column.required and statistics.null_value_counts.get(column.id, 0):
-            raise Bug(
-                f"{contract.table}.{column.name}: {statistics.null_value_counts[column.id]} rows are NULL."
-            )
-    partition = statistics.partition(table.spec(), schema)
+        if column.required and (nulls := noted["null_value_counts"].get(column.id, 0)):
+            raise Bug(f"{contract.table}.{column.name}: {nulls} rows are NULL.")
     folder = data_folder(table)
     if contract.partition:
-        value = partition[0]
+        value = noted["partition"][0]
         day = value if isinstance(value, date) else EPOCH.date() + timedelta(days=value)
         folder += f"/{table.spec().fields[0].name}={day.isoformat()}"
     size = Path(finished).stat().st_size if isinstance(opened, str) else opened.size()
@@ -155,11 +148,21 @@ def _describe(table: TableHandle, contract: Contract, finished: str) -> DataFile
         content=DataFileContent.DATA,
         file_path=uri_of(f"{folder}/{finished.rpartition('/')[2]}"),
         file_format=FileFormat.PARQUET,
-        partition=partition,
         file_size_in_bytes=size,
         sort_order_id=None,
         spec_id=table.metadata.default_spec_id,
         equality_ids=None,
         key_metadata=None,
-        **statistics.to_serialized_dict(),
+        **noted,
     )
+
+
+def noted_of(table: TableHandle, opened: Any) -> dict[str, Any]:
+    """Return what a table's manifest says of a Parquet file, beside its place, from the file's footer."""
+    schema = table.schema()
+    statistics = data_file_statistics_from_parquet_metadata(
+        parquet_metadata=pq.read_metadata(opened),
+        stats_columns=compute_statistics_plan(schema, table.properties),
+        parquet_column_mapping=parquet_path_to_id_mapping(schema),
+    )
+    return {"partition": statistics.partition(table.spec(), schema), **statistics.to_serialized_dict()}

@@ -19,6 +19,7 @@ from pyiceberg.types import TimestamptzType
 from eventmint.contracts import Contract
 from eventmint.errors import FixData
 from eventmint.storage import is_s3
+from eventmint.storage.digests import stem_in
 
 # A table as it was when it was loaded: plans are made from it and commits on it.
 TableHandle = Table
@@ -42,6 +43,11 @@ class LiveFile:
     rows: int
     day: date | None
     data_file: DataFile = field(compare=False, hash=False, repr=False)
+
+    @property
+    def stem(self) -> str:
+        """The name that its author gave it: without its digest and its ending."""
+        return stem_in(self.location)
 
 
 @dataclass(frozen=True)
