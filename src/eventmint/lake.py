@@ -37,6 +37,7 @@ from eventmint.engine.parquet import arrow_schema, read_rows, write_table
 from eventmint.engine.protocol import Engine
 from eventmint.errors import FixData, FixSettings, LawBroken
 from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in
+from eventmint.recheck.everything import recheck
 from eventmint.run_log import Progress, Silent
 from eventmint.serve import analytics_db, answers
 from eventmint.serve.limits import Limits
@@ -137,13 +138,19 @@ class Lake:
             raise _law_broken(broken)
         return report
 
-    def verify(self) -> tuple[Law, ...]:
+    def verify(self, *, deep: bool = False) -> tuple[Law, ...]:
         """Prove the laws again from the rows of every file, not from what runs have noted.
 
+        Args:
+            deep: prove every value of every table again, from the files alone: each file by its digest and
+                its footer, each row by making it again from bronze. Damage is a broken law, never an error.
         Returns: every law; look at `holds`.
         Raises: FixData: there is no lake. LawBroken: a file is missing. LockHeld: a run is at work.
         """
         self._require_lake()
+        if deep:
+            with lock(self._catalog.location), self._open_tools(datetime.now(UTC)) as run:
+                return recheck(run)
         with lock(self._catalog.location), self._open_run(datetime.now(UTC)) as run:
             return audit.laws_of_everything(run)
 
@@ -240,13 +247,17 @@ class Lake:
 
     @contextmanager
     def _open_run(self, now: datetime) -> Iterator[Run]:
-        settings = self.settings
-        with self._scratch() as scratch, closing(_engine(settings, scratch)) as engine, self._catalog.hold():
-            run = Run(self._catalog, engine, scratch, settings.rules, settings.dedup_key, now, self._progress)
+        with self._open_tools(now) as run:
             self._catalog.create_missing()
             load_ledger(run)
             with _clean_staging(run):
                 yield run
+
+    @contextmanager
+    def _open_tools(self, now: datetime) -> Iterator[Run]:
+        settings = self.settings
+        with self._scratch() as scratch, closing(_engine(settings, scratch)) as engine, self._catalog.hold():
+            yield Run(self._catalog, engine, scratch, settings.rules, settings.dedup_key, now, self._progress)
 
     def _scratch(self) -> AbstractContextManager[Path]:
         """Where files are made: beside the tables, where moving one is a rename; for S3, on this machine."""
@@ -370,6 +381,7 @@ def law_to_dict(law: Law) -> dict[str, Any]:
         "left": plain(law.left),
         "right": plain(law.right),
         "holds": law.holds,
+        "detail": law.detail,
         "text": str(law),
     }
 

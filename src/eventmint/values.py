@@ -97,6 +97,7 @@ class Law:
         subject: the table and the day or file it speaks of.
         terms: the two sides in words, for example `lines = blank + valid + quarantined`.
         left, right: the two sides in numbers; the law holds when they are equal.
+        detail: where it does not, what is there and what should be.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Law:
     terms: str
     left: int | Decimal
     right: int | Decimal
+    detail: str = ""
 
     @property
     def holds(self) -> bool:
@@ -111,7 +113,8 @@ class Law:
 
     def __str__(self) -> str:
         verdict = "holds" if self.holds else f"broken by {self.left - self.right}"
-        return f"{self.subject}: {self.terms}: {self.left} = {self.right} {verdict}"
+        said = f"{self.subject}: {self.terms}: {self.left} = {self.right} {verdict}"
+        return f"{said}: {self.detail}" if self.detail else said
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,8 @@ def land(landing: Landing, chunks: Iterable[bytes], folder: Path) -> Landed:
             quarantined=parser.quarantined_count,
             first_event_time=first,
             last_event_time=last,
-            unknown_fields=_counts(parser.unknown_fields),
-            reasons=_counts(reasons),
+            unknown_fields=counts_to_json(parser.unknown_fields),
+            reasons=counts_to_json(reasons),
         )
         if output.rows == 0:
             output.discard()
@@ -236,7 +236,7 @@ def entry_from_json(text: str) -> LedgerEntry:
     return LedgerEntry(**body)
 
 
-def _counts(counted: Counter[str]) -> str | None:
+def counts_to_json(counted: Counter[str]) -> str | None:
     return json.dumps(counted, sort_keys=True) if counted else None
 
 

@@ -469,13 +469,14 @@ def _write_result(call: Call, form: str | None, title: str, rows: pa.Table, *, i
 
 @on_target
 @cli.command()
+@click.option("--deep", is_flag=True, help="Every value of every table, made again from the files alone.")
 @click.pass_obj
-def verify(call: Call) -> int:
+def verify(call: Call, *, deep: bool) -> int:
     """Prove the laws again from the rows of every file."""
     from eventmint.lake import law_to_dict
     from eventmint.serve.screens import draw_laws
 
-    laws = call.lake().verify()
+    laws = call.lake().verify(deep=deep)
     holds = all(law.holds for law in laws)
     call.put({"laws_hold": holds, "laws": [law_to_dict(law) for law in laws]}, draw_laws)
     return 0 if holds else 1

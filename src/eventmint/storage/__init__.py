@@ -52,6 +52,12 @@ def shrink_downloads() -> None:
         s3.downloads().shrink()
 
 
+def forget_downloads() -> None:
+    """Let `local_paths` bring everything here anew."""
+    if folder := download_folder():
+        local.remove(list_folder(folder))
+
+
 def open_parquet(location: str) -> Any:
     """Return what pyarrow needs to read parts of a file, such as its footer, without fetching all of it."""
     if not is_s3(location):

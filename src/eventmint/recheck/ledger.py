@@ -1,0 +1,155 @@
+"""Bronze against the ledger: lines, verdicts, reasons and times per content; entries against footers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from eventmint.bronze.land import FOOTER_KEY, counts_to_json, entry_from_json
+from eventmint.bronze.ledger import Ledger, entries_from_rows
+from eventmint.contracts import contract
+from eventmint.engine.parquet import footer, read_rows
+from eventmint.engine.protocol import Session
+from eventmint.recheck.differences import compare_rows, placed
+from eventmint.recheck.files import TableFiles, subject_of
+from eventmint.tables.plan import LiveFile, seq_of
+from eventmint.values import Law, LedgerEntry
+
+_GROUP = (
+    "SELECT source_sha256, _location, source_file, received_at, "
+    "SUM(CASE WHEN problem IS NULL THEN 1 ELSE 0 END) AS valid, "
+    "SUM(CASE WHEN problem IS NULL THEN 0 ELSE 1 END) AS quarantined, "
+    "MIN(event_time) AS first, MAX(event_time) AS last "
+    "FROM lines GROUP BY source_sha256, _location, source_file, received_at"
+)
+
+
+@dataclasses.dataclass
+class _Content:
+    """What the rows of bronze say of one content of a file."""
+
+    valid: int = 0
+    quarantined: int = 0
+    origins: set[tuple[Any, Any]] = dataclasses.field(default_factory=set)
+    times: list[Any] = dataclasses.field(default_factory=list)
+    reasons: Counter[str] = dataclasses.field(default_factory=Counter)
+    locations: set[str] = dataclasses.field(default_factory=set)
+
+
+def ledger_of(ledger: TableFiles, bronze: TableFiles) -> tuple[Ledger, list[Law]]:
+    """Return the ledger with the laws between it and the entries in the footers of bronze's files.
+
+    What a footer says goes before what the ledger does: it lies in a file that is known to be sound.
+    """
+    rows = [(file, row) for file in ledger.readable for row in read_rows([file.location])]
+    notes = _notes(bronze)
+    keys = {_key(entry) for entry in notes.values()}
+    others = (
+        entry
+        for entry in entries_from_rows(row for _, row in rows)
+        if _key(entry) not in keys and not (entry.status == "landed" and entry.sha256 in notes)
+    )
+    entries = dict.fromkeys((*notes.values(), *others))
+    return Ledger(entries), list(_laws_of_notes(ledger, rows, notes))
+
+
+def _key(entry: LedgerEntry) -> tuple[str, str, int]:
+    return entry.path, entry.version, entry.seq
+
+
+def _notes(bronze: TableFiles) -> dict[str, LedgerEntry]:
+    """The entries in the footers of bronze's files, by their content."""
+    sound = (file.location for file in bronze.files if file.location not in bronze.altered)
+    found = {}
+    for location in sound:
+        # A file without a digest may have a note that nobody has written.
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            if text := footer(location, FOOTER_KEY):
+                entry = entry_from_json(text)
+                found[str(entry.sha256)] = entry
+    return found
+
+
+def _laws_of_notes(
+    ledger: TableFiles, rows: list[tuple[LiveFile, dict[str, Any]]], notes: dict[str, LedgerEntry]
+) -> Iterator[Law]:
+    """Each entry of a landed file against the one in its bronze file; the ledger may lag behind a crash."""
+    seq = seq_of(ledger.table)
+    wanted = [dataclasses.asdict(entry) for entry in notes.values() if entry.seq <= seq]
+    held = [
+        (file.location, row)
+        for file, row in rows
+        if row["status"] == "landed" and (row["sha256"] in notes or row["seq"] > seq)
+    ]
+    found = placed(compare_rows(wanted, held), (file.location for file in ledger.files), ledger.altered)
+    files = {file.location: file for file in ledger.files}
+    terms = "entries that differ from bronze's footers = 0"
+    if not found:
+        yield Law("values", ledger.shape.table, terms, 0, 0)
+    for location, difference in found.items():
+        subject = subject_of(ledger.shape, files[location]) if location else ledger.shape.table
+        yield Law("values", subject, terms, difference.count, 0, str(difference))
+
+
+def laws_of_bronze(session: Session, bronze: TableFiles, ledger: Ledger) -> Iterator[Law]:
+    """The rows of every content against its entry."""
+    held = _contents(session, bronze)
+    landed = {
+        str(entry.sha256): entry
+        for entry in ledger.entries
+        if entry.status == "landed" and entry.valid + entry.quarantined
+    }
+    files = {file.location: file for file in bronze.files}
+    by_stem = {file.stem: file.location for file in bronze.files}
+    nothing = _Content()
+    for sha in sorted(held.keys() | landed.keys()):
+        content = held.get(sha, nothing)
+        entry = landed.get(sha)
+        locations = content.locations or ({by_stem[sha]} if sha in by_stem else set())
+        if locations & bronze.broken:
+            continue  # named already, and nothing can be said of its rows
+        subject = " and ".join(subject_of(bronze.shape, files[location]) for location in sorted(locations))
+        for terms, left, right, detail in _terms(entry, content):
+            yield Law("rows", subject or f"{bronze.shape.table} {sha}", terms, left, right, detail)
+
+
+def _terms(entry: LedgerEntry | None, content: _Content) -> Iterator[tuple[str, int, int, str]]:
+    yield "valid lines noted = valid lines held", entry.valid if entry else 0, content.valid, ""
+    noted = entry.quarantined if entry else 0
+    yield "quarantined lines noted = quarantined lines held", noted, content.quarantined, ""
+    if entry is None or not content.locations:
+        return
+    for terms, wanted, there in (
+        ("origins that differ from the ledger = 0", {(entry.path, entry.received_at)}, content.origins),
+        (
+            "event times that differ from the ledger = 0",
+            (entry.first_event_time, entry.last_event_time),
+            (min(content.times, default=None), max(content.times, default=None)),
+        ),
+        ("reasons that differ from the ledger = 0", entry.reasons, counts_to_json(content.reasons)),
+    ):
+        detail = "" if wanted == there else f"there is {there}, should be {wanted}"
+        yield terms, int(wanted != there), 0, detail
+
+
+def _contents(session: Session, bronze: TableFiles) -> dict[str, _Content]:
+    session.scan("lines", contract("bronze.events"), [file.location for file in bronze.readable])
+    found: dict[str, _Content] = defaultdict(_Content)
+    for row in session.rows(_GROUP):
+        content = found[row["source_sha256"]]
+        content.valid += int(row["valid"])
+        content.quarantined += int(row["quarantined"])
+        content.origins.add((row["source_file"], row["received_at"]))
+        content.times += [time for time in (row["first"], row["last"]) if time]
+        content.locations.add(row["_location"])
+    problems = session.rows(
+        "SELECT source_sha256, problem, COUNT(*) AS n FROM lines WHERE problem IS NOT NULL "
+        "GROUP BY source_sha256, problem"
+    )
+    for row in problems:
+        for reason in row["problem"].split(", "):
+            found[row["source_sha256"]].reasons[reason] += row["n"]
+    return found
