@@ -1,0 +1,66 @@
+"""Writes the figures of the last run of the proofs into docs/guarantees.md.
+
+    make proof
+    python tests/proofs/page.py
+
+Reads `build/proofs.json`, which the proofs leave behind; refuses a run in which something failed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = REPOSITORY / "docs" / "guarantees.md"
+RESULT = REPOSITORY / "build" / "proofs.json"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def with_figures(page: str, result: dict[str, Any]) -> str:
+    """Return the page with the figures of a run in the place of those it has."""
+    before, _, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        message = f"the page lacks {BEGIN} or {END}"
+        raise ValueError(message)
+    return f"{before}{BEGIN}\n{figures(result)}{END}{after}"
+
+
+def figures(result: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    seconds = sum(family["seconds"] for family in result["families"].values())
+    about = (
+        f"{result['form'].capitalize()} form of {result['date']}, seed {result['seed']}, commit "
+        f"{result['commit']}; {result['machine']}; {versions}; {seconds / 60:,.0f} minutes of tests in all. "
+        "Every case came out right."
+    )
+    lines = [
+        about,
+        "",
+        "| family | tried | what |",
+        "|---|--:|---|",
+    ]
+    for family, body in result["families"].items():
+        name = f"[{family}](../tests/proofs/test_{family}.py)"
+        for what, count in body["tried"].items():
+            lines.append(f"| {name} | {count:,} | {what.replace('|', '&#124;')} |")
+            name = ""
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    result = json.loads(RESULT.read_text())
+    failed = [family for family, body in result["families"].items() if body["failed"]]
+    if failed:
+        sys.stderr.write(f"nothing written: {', '.join(failed)} failed\n")
+        return 1
+    PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8"), result), encoding="utf-8")
+    sys.stderr.write(f"{PAGE.relative_to(REPOSITORY)}: figures of the {result['form']} form\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

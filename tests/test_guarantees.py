@@ -1,0 +1,60 @@
+"""The page of guarantees names proofs that exist, and its figures are those of proofs it names."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from proofs.page import BEGIN, END, PAGE, REPOSITORY, with_figures
+
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+FAMILY = re.compile(r"tests/proofs/test_(\w+)\.py")
+RESULT: dict[str, Any] = {
+    "form": "long",
+    "seed": 7,
+    "date": "2026-01-15",
+    "commit": "abc1234",
+    "machine": "2 cores, Linux, Python 3.11.7",
+    "versions": {"duckdb": "2.0.0"},
+    "families": {
+        "limits": {"tried": {"files over a limit": 1200, "runs with a|b": 3}, "seconds": 90, "failed": 0}
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return PAGE.read_text(encoding="utf-8")
+
+
+def test_every_file_that_the_page_names_exists(page: str) -> None:
+    named = {link for link in LINK.findall(page) if "://" not in link}
+    assert named
+    assert {link for link in named if not (PAGE.parent / link).exists()} == set()
+
+
+def test_every_proof_is_named_by_a_guarantee(page: str) -> None:
+    guarantees = page.partition(BEGIN)[0]
+    proofs = {path.stem.removeprefix("test_") for path in (REPOSITORY / "tests/proofs").glob("test_*.py")}
+    assert proofs <= set(FAMILY.findall(guarantees))
+
+
+def test_every_family_of_the_figures_is_named_by_a_guarantee(page: str) -> None:
+    guarantees, _, figures = page.partition(BEGIN)
+    assert set(FAMILY.findall(figures)) <= set(FAMILY.findall(guarantees))
+
+
+def test_the_figures_replace_those_of_the_run_before(page: str) -> None:
+    once = with_figures(page, RESULT)
+    assert "| [limits](../tests/proofs/test_limits.py) | 1,200 | files over a limit |" in once
+    assert "|  | 3 | runs with a&#124;b |" in once
+    assert "Long form of 2026-01-15, seed 7, commit abc1234; 2 cores" in once
+    assert with_figures(once, RESULT) == once
+    assert once.partition(BEGIN)[0] == page.partition(BEGIN)[0]
+    assert once.partition(END)[2] == page.partition(END)[2]
+
+
+def test_a_page_without_its_markers_is_refused() -> None:
+    with pytest.raises(ValueError, match="lacks"):
+        with_figures("no markers", RESULT)
