@@ -27,7 +27,7 @@ from eventmint.lake import Lake
 from eventmint.tables.plan import live_files
 
 if TYPE_CHECKING:
-    from proofs.conftest import Proof
+    from proofs.forms import Proof
 
 PROCESSES = 8
 ROUNDS = 30

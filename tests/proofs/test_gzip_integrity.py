@@ -26,7 +26,7 @@ from conftest import REPOSITORY
 from landings import assert_landed_as_the_oracle_says, land_bytes
 
 if TYPE_CHECKING:
-    from proofs.conftest import Proof
+    from proofs.forms import Proof
 
 MIB = 1 << 20
 FHCRC, FEXTRA, FNAME, FCOMMENT, RESERVED = 2, 4, 8, 16, 0xE0

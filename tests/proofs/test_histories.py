@@ -57,7 +57,7 @@ from eventmint.values import RunReport
 
 if TYPE_CHECKING:
     import duckdb
-    from proofs.conftest import Proof
+    from proofs.forms import Proof
 
 REAL_ITEMS, MEMORY_ITEMS = 6, 8
 MIN_STEPS, STEPS = 4, 6

@@ -41,7 +41,7 @@ from eventmint.landing import land_one
 from eventmint.values import LedgerEntry
 
 if TYPE_CHECKING:
-    from proofs.conftest import Proof
+    from proofs.forms import Proof
 
 PARTS = 8
 FILE_LINES = 25_000

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from deliveries import NOW, TODAY, Shop, event, view
-from proofs.conftest import Proof
+from proofs.forms import Proof
 from proofs.payloads import PAYLOADS, TERMINAL, in_arguments, in_file_names
 
 import eventmint

@@ -27,7 +27,7 @@ from landings import LATEST_US, RULES, assert_landed_as_the_oracle_says, land_by
 from eventmint.bronze.judge import judge_line
 
 if TYPE_CHECKING:
-    from proofs.conftest import Proof
+    from proofs.forms import Proof
 
 # What the standard says; "either" where it leaves the choice to the parser.
 Label = Literal["accepted", "rejected", "either"]

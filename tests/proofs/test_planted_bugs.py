@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from proofs.conftest import REPOSITORY, Proof, form
+from proofs.forms import REPOSITORY, Proof, form
 from proofs.planted import BUGS, Bug
 
 SOURCES = REPOSITORY / "src"

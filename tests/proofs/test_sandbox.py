@@ -20,7 +20,7 @@ from random import Random
 import pytest
 from deliveries import Shop, random_events
 from proofs import statements
-from proofs.conftest import Proof
+from proofs.forms import Proof
 
 from eventmint.errors import FixSettings
 from eventmint.serve.answers import select

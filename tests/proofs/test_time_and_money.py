@@ -24,7 +24,7 @@ from lake_digest import digests_of
 from eventmint.values import RunReport
 
 if TYPE_CHECKING:
-    from proofs.conftest import Proof
+    from proofs.forms import Proof
 
 ZONES = ("UTC", "America/St_Johns", "Australia/Lord_Howe")
 OFFSETS = (

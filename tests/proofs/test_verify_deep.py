@@ -26,7 +26,7 @@ import pytest
 from aws.conftest import aws as aws_account
 from aws.conftest import moto_endpoint
 from deliveries import Shop, event, random_events, view
-from proofs.conftest import Proof
+from proofs.forms import Proof
 
 import eventmint
 from eventmint.contracts import all_contracts, contract
