@@ -89,5 +89,5 @@ def test_every_old_snapshot_still_has_its_files(history: tuple[TableHandle, list
         summary = snapshot.summary
         assert summary is not None
         files = table.scan(snapshot_id=snapshot.snapshot_id).plan_files()
-        names = {task.file.file_path.rpartition("/")[2] for task in files}
+        names = {stem_in(task.file.file_path) for task in files}
         assert names == states[int(summary.additional_properties["eventmint.seq"])]
