@@ -24,6 +24,8 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.table import Transaction
+from pyiceberg.table.metadata import TableMetadata
 
 from eventmint.contracts import Contract
 from eventmint.crash_points import reached
@@ -77,7 +79,7 @@ def commit(
     """
     data_files = _adopt(table, contract, add)
     mark = uuid.uuid4().hex
-    transaction = table.transaction()
+    transaction = _Staged(table)
     said = {SEQ: str(stamp.seq), BATCH: stamp.batch, MARK: mark}
     transaction.set_properties({**said, **stamp.properties})
     # A snapshot even where no file comes or goes: Iceberg compares snapshots to find a conflict, and who
@@ -103,6 +105,18 @@ def commit(
             raise Conflict(f"{contract.table}: another writer committed first.", "Run again.") from err
         raise TryAgain(f"{contract.table}: the commit failed: {err}.", "Run again.") from err
     reached(f"commit {contract.table}: after")
+
+
+class _Staged(Transaction):
+    """A transaction that works out its metadata once per change; PyIceberg copies all of it at every look."""
+
+    _known: tuple[object, TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        if self._known is None or self._known[0] is not self._updates:
+            self._known = self._updates, super().table_metadata
+        return self._known[1]
 
 
 def _marks(table: TableHandle) -> set[str]:
