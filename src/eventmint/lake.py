@@ -44,6 +44,7 @@ from eventmint.serve.limits import Limits
 from eventmint.sources.discover import Listing, list_source
 from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
 from eventmint.storage.local import fresh_folder
+from eventmint.storage.trouble import telling_trouble
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit
 from eventmint.tables.maintain import trim
@@ -84,6 +85,7 @@ class Lake:
 
     # --- running ------------------------------------------------------------------------------------------
 
+    @telling_trouble()
     def run(
         self,
         source: str | os.PathLike[str] | None = None,
@@ -138,6 +140,7 @@ class Lake:
             raise _law_broken(broken)
         return report
 
+    @telling_trouble()
     def verify(self, *, deep: bool = False) -> tuple[Law, ...]:
         """Prove the laws again from the rows of every file, not from what runs have noted.
 

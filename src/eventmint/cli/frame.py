@@ -24,12 +24,12 @@ from eventmint import __version__
 from eventmint.errors import Bug, EventmintError, FixSettings
 from eventmint.serve.streams import (
     counting_interrupts,
-    machine_trouble,
     prepare_streams,
     tell_error,
     write_error,
     write_out,
 )
+from eventmint.storage.trouble import machine_trouble
 
 if TYPE_CHECKING:
     from eventmint.config import Settings

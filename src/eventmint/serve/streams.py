@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventmint.errors import EventmintError, FixData
+from eventmint.errors import EventmintError
 
 SCHEMA_VERSION = 1
 
@@ -119,15 +119,3 @@ def tell_error(error: EventmintError, wants_json: bool) -> None:
         write_error(json.dumps({"schema_version": SCHEMA_VERSION, "error": body}))
     else:
         write_error(plain(f"error: {error}"))
-
-
-def machine_trouble(err: Exception) -> EventmintError | None:
-    """Return what the disk or the memory has to do with an exception; each vendor words it differently."""
-    text = " ".join(str(err).split())
-    if isinstance(err, MemoryError) or "Out of Memory" in text:
-        return FixData(f"not enough memory: {text}", "Set run.memory_mb higher or run.workers lower.")
-    if "No space left" in text or "disk is full" in text:
-        return FixData(f"the disk is full: {text}.", "Make room, then run again: nothing is lost.")
-    if isinstance(err, OSError):
-        return FixData(f"{err.filename}: {err.strerror}." if err.filename and err.strerror else f"{text}.")
-    return None

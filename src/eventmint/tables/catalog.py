@@ -38,6 +38,7 @@ from eventmint.crash_points import reached
 from eventmint.errors import EventmintError, FixData, FixSettings
 from eventmint.storage import is_s3
 from eventmint.storage.local import make_folder
+from eventmint.storage.trouble import machine_trouble
 from eventmint.tables.plan import TableHandle, address, uri_of
 
 _TYPES: dict[str, IcebergType] = {
@@ -187,7 +188,7 @@ class LakeCatalog:
                 **{"py-io-impl": "eventmint.tables.durable_io.DurableFileIO"},
             )
         except DatabaseError as err:
-            raise FixData(
+            raise machine_trouble(err) or FixData(
                 f"{self.file}: the catalog cannot be read: {err.orig}.",
                 "Restore it from a backup, or run into a new lake folder.",
             ) from err

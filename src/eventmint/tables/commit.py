@@ -31,6 +31,7 @@ from eventmint.contracts import Contract
 from eventmint.crash_points import reached
 from eventmint.errors import Bug, TryAgain
 from eventmint.storage import open_parquet, put
+from eventmint.storage.trouble import machine_trouble
 from eventmint.tables.manifests import keep_few
 from eventmint.tables.plan import BATCH, EPOCH, KIND, SEQ, LiveFile, TableHandle, address, uri_of
 
@@ -75,7 +76,7 @@ def commit(
         remove: files that the plan found.
     Raises:
         Conflict: another commit came first; nothing happened; plan again.
-        TryAgain: the outcome is unknown and the commit is not to be seen.
+        TryAgain, FixData: the commit failed, and is not to be seen.
     """
     data_files = _adopt(table, contract, add)
     mark = uuid.uuid4().hex
@@ -103,6 +104,8 @@ def commit(
             return
         if isinstance(err, CommitFailedException | ValidationException):
             raise Conflict(f"{contract.table}: another writer committed first.", "Run again.") from err
+        if (trouble := machine_trouble(err)) is not None:
+            raise trouble from err
         raise TryAgain(f"{contract.table}: the commit failed: {err}.", "Run again.") from err
     reached(f"commit {contract.table}: after")
 
