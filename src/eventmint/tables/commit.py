@@ -89,6 +89,7 @@ def commit(
     update = transaction.update_snapshot(snapshot_properties=summary)
     with update.overwrite() if remove else update.fast_append() as producer:
         keep_few(producer)
+        _keep_what_was_written(producer)
         for data_file in data_files:
             producer.append_data_file(data_file)
         for live in remove:
@@ -120,6 +121,15 @@ class _Staged(Transaction):
         if self._known is None or self._known[0] is not self._updates:
             self._known = self._updates, super().table_metadata
         return self._known[1]
+
+
+def _keep_what_was_written(producer: Any) -> None:
+    """Let no manifest be deleted, whatever the catalog says of the commit.
+
+    PyIceberg deletes them after a conflict. But a client whose reply was lost asks again, and then the
+    conflict is with its own commit: what would be deleted is what the table now consists of.
+    """
+    producer._clean_all_uncommitted = lambda: None  # noqa: SLF001 - it has no other door
 
 
 def _marks(table: TableHandle) -> set[str]:
