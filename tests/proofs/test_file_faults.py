@@ -38,13 +38,17 @@ PARTS = form().times(4, 40)
 TABLES = ("bronze.events", *MADE_TABLES)
 # Calls that change nothing: whether one fails before or after it is done is the same.
 READING = (
-    "os.stat",
+    "PyArrowFile.exists",
+    "PyArrowFile.open",
+    "duckdb.fetchall",
+    "duckdb.read_next_batch",
+    "duckdb.to_arrow_table",
+    "file.read",
     "os.lstat",
     "os.scandir",
+    "os.stat",
+    "pyarrow.parquet.read",
     "stream.read",
-    "file.read",
-    "PyArrowFile.open",
-    "duckdb.fetch",
 )
 # Of the calls of a run, so many more than one of every kind.
 SPARE = 20
