@@ -105,7 +105,7 @@ def commit(
             return
         if isinstance(err, CommitFailedException | ValidationException):
             raise Conflict(f"{contract.table}: another writer committed first.", "Run again.") from err
-        if (trouble := machine_trouble(err)) is not None:
+        if (trouble := machine_trouble(err)) is not None and trouble.hint:  # something else helps than trying
             raise trouble from err
         raise TryAgain(f"{contract.table}: the commit failed: {err}.", "Run again.") from err
     reached(f"commit {contract.table}: after")
