@@ -29,7 +29,7 @@ from typing import Any
 
 import pytest
 from deliveries import MADE_TABLES, NOW, TODAY, Row, Shop, event, published_rows, random_events, rows_of
-from proofs.conftest import Proof, form
+from proofs.forms import Proof, form
 from proofs.nth_call import DONE, ERRORS, HOWS, Fault, Shim, install
 
 from eventmint.errors import Bug, EventmintError

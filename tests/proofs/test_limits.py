@@ -18,7 +18,7 @@ from random import Random
 
 import pytest
 from deliveries import Row, Shop, event, published_rows, random_events, rows_of
-from proofs.conftest import Proof, form
+from proofs.forms import Proof, form
 
 MIB = 1 << 20
 PARTS = form().times(2, 8)

@@ -29,8 +29,8 @@ import boto3
 import pytest
 from deliveries import MADE_TABLES, NOW, Row, Shop, event, rows_of
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from proofs.conftest import Proof, form
 from proofs.fault_proxy import CONDITIONS, KINDS, Schedule, server
+from proofs.forms import Proof, form
 from proofs.test_file_faults import Found, digest, found_by, of_one_day
 
 import eventmint
