@@ -73,19 +73,24 @@ def _tell(
         terminal.write_line(f"{family.replace('_', ' ')}: {verdict}, {seconds[family]:.0f} s")
         for what, count in book.items():
             terminal.write_line(f"  {count:>11,}  {what}")
-    target = REPOSITORY / "build" / "proofs.json"
+    target = REPOSITORY / "build" / f"proofs-{length}.json"
     target.parent.mkdir(exist_ok=True)
+    # Families may be run one by one: each is kept as it last ran.
+    families = json.loads(target.read_text())["families"] if target.exists() else {}
+    for family, book in tried.items():
+        families[family] = {
+            "tried": book,
+            "seconds": round(seconds[family]),
+            "failed": failed[family],
+            "seed": form().seed,
+            "date": datetime.now(UTC).date().isoformat(),
+            "commit": _commit(),
+        }
     result = {
         "form": length,
-        "seed": form().seed,
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": _commit(),
         "machine": f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}",
         "versions": {part: version(part) for part in PARTS},
-        "families": {
-            family: {"tried": book, "seconds": round(seconds[family]), "failed": failed[family]}
-            for family, book in sorted(tried.items())
-        },
+        "families": dict(sorted(families.items())),
     }
     target.write_text(json.dumps(result, indent=1) + "\n")
 

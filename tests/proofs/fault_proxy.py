@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from aws.moto_at_once import install
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 BUSY = ("503 SlowDown", "500 InternalError")
@@ -93,6 +94,7 @@ def what_lies_at(key: str) -> str:
 class _Handler(WSGIRequestHandler):
     """One connection; werkzeug closes it after its answer."""
 
+    disable_nagle_algorithm = True  # small answers, each in several pieces: it would wait 40 ms for nothing
     schedule: Schedule
 
     def run_wsgi(self) -> None:
@@ -171,5 +173,6 @@ class _Handler(WSGIRequestHandler):
 
 def server(app: Any, schedule: Schedule) -> BaseWSGIServer:
     """A server of moto on a free port of this machine that fails as the schedule says."""
+    install()
     handler = type("Handler", (_Handler,), {"schedule": schedule})
     return make_server("127.0.0.1", 0, app, threaded=True, request_handler=handler)

@@ -152,7 +152,7 @@ BUGS = (
     Bug(
         "blank lines are not counted",
         "bronze/parse.py",
-        "                self.blank_count += 1\n",
+        "        self.blank_count += len(positions) - len(left)\n",
         "",
         (f"{PARSE}::test_every_line_is_a_row_or_blank",),
     ),
@@ -328,8 +328,8 @@ BUGS = (
     Bug(
         "NULL in a required column is let in",
         "tables/commit.py",
-        "if column.required and statistics.null_value_counts.get(column.id, 0):",
-        "if column.required and statistics.null_value_counts.get(-1, 0):",
+        'if column.required and (nulls := noted["null_value_counts"].get(column.id, 0)):',
+        'if column.required and (nulls := noted["null_value_counts"].get(-1, 0)):',
         (f"{COMMIT}::test_null_in_a_required_column_is_refused",),
     ),
     Bug(
@@ -356,8 +356,8 @@ BUGS = (
     Bug(
         "what a killed run had staged is not cleaned away",
         "storage/local.py",
-        "    shutil.rmtree(folder, ignore_errors=True)\n    folder.mkdir(parents=True)\n",
-        "    folder.mkdir(parents=True, exist_ok=True)\n",
+        "    shutil.rmtree(place, ignore_errors=True)\n    folder = place / uuid.uuid4().hex\n",
+        "    folder = place / uuid.uuid4().hex\n",
         (f"{LOCAL}::test_a_fresh_folder_has_nothing_of_the_one_before",),
     ),
     Bug(

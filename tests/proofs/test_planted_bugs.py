@@ -101,16 +101,16 @@ def test_a_planted_bug_is_found_by_name(name: str, copy: Path, proof: Proof) -> 
     proof.tried(f"planted: {name} -> found by {test}")  # a line of the table that the session prints
 
 
-def tests_by_file() -> dict[str, tuple[str, ...]]:
+def named_by_file() -> dict[str, tuple[str, ...]]:
     """The named tests of the bugs that this form plants."""
     tests = sorted({test for name in chosen() for test in BY_NAME[name].tests})
     files = {test.partition("::")[0] for test in tests}
     return {file: tuple(test for test in tests if test.startswith(f"{file}::")) for file in sorted(files)}
 
 
-@pytest.mark.parametrize("file", tests_by_file())
+@pytest.mark.parametrize("file", named_by_file())
 def test_where_nothing_is_planted_the_named_tests_pass(file: str, copy: Path, proof: Proof) -> None:
-    tests = tests_by_file()[file]
+    tests = named_by_file()[file]
     ended = run_tests(copy, tests)
     assert ended.returncode == 0, ended.stdout[-2000:]
     assert (copy.parent / "imported").exists()

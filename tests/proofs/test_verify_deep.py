@@ -441,11 +441,11 @@ def test_a_lake_that_a_crash_left_between_two_commits_breaks_nothing(
 
         def end(reached: str, point: str = point) -> None:
             if reached == point:
-                raise InterruptedError(point)
+                raise KeyboardInterrupt(point)
 
         with monkeypatch.context() as patch:
             patch.setattr("eventmint.crash_points.on_reached", end)
-            with pytest.raises(InterruptedError):
+            with pytest.raises(KeyboardInterrupt):
                 shop.run()
         assert_sound(shop, point)
         shop.run()

@@ -142,10 +142,13 @@ def telling() -> Iterator[None]:
 def told_of(err: Exception) -> EventmintError | None:
     """Return an error of boto3 as one that says what to do; None for an error of somebody else."""
     try:
+        from boto3.exceptions import S3UploadFailedError
         from botocore import exceptions as vendor
         from botocore.parsers import ResponseParserError
     except ModuleNotFoundError:
         return None
+    if isinstance(err, S3UploadFailedError) and isinstance(err.__context__, Exception):
+        return told_of(err.__context__)  # the refusal itself: the wrapper has only its words
     if isinstance(err, vendor.ClientError):
         return _refused(err)
     if isinstance(err, vendor.WaiterError):

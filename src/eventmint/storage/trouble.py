@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from eventmint.errors import EventmintError, FixData, TryAgain
 
 _AGAIN = "then run again: nothing is lost."
+_MORE_MEMORY = f"set run.memory_mb higher or run.workers lower, {_AGAIN}"
+_DAMAGE = "`eventmint verify --deep` names what is damaged."
 _NO_MEMORY = ("Out of Memory", "can't start new thread", "failed to map segment", "Cannot allocate memory")
 _FULL = ("No space left", "disk is full", "Disk quota exceeded")
 _HINTS = (
@@ -48,9 +50,12 @@ def machine_trouble(err: Exception) -> EventmintError | None:
     if isinstance(err, MemoryError) or any(words in text for words in _NO_MEMORY):
         said = text.partition(" Possible solutions")[0]  # DuckDB's are settings that we do not have
         words = f"not enough memory: {said}." if said else "not enough memory."
-        return FixData(words, f"Set run.memory_mb higher or run.workers lower, {_AGAIN}")
+        return FixData(words, f"S{_MORE_MEMORY[1:]}")
     if any(words in text for words in _FULL):
         return FixData(f"the disk is full: {text}.", "Make room, then run again: nothing is lost.")
+    if "Failed to read file" in text:
+        # Of a damaged file and of too little memory for it DuckDB says the same.
+        return FixData(f"a file of the lake cannot be read: {text}.", f"{_DAMAGE} If not, {_MORE_MEMORY}")
     if "database is locked" in text:
         return TryAgain("the catalog is in use by another program.", "Run again in a minute.")
     told = _place_and_words(err, from_database, text)
