@@ -178,9 +178,6 @@ class Table:
     def scan(self) -> Scan:
         return Scan(self.state)
 
-    def transaction(self) -> Transaction:
-        return Transaction(self)
-
     def _expiry(self, ids: Sequence[int]) -> Any:
         def commit() -> None:
             kept = tuple(

@@ -15,6 +15,7 @@ from eventmint import laws
 from eventmint.bronze.ledger import Ledger
 from eventmint.contracts import ANSWERS, contract
 from eventmint.engine.parquet import read_rows
+from eventmint.engine.protocol import Session
 from eventmint.errors import LawBroken
 from eventmint.laws import DayBook
 from eventmint.pipeline import Run, count_books
@@ -136,15 +137,13 @@ def _day_books(run: Run, wanted: Iterable[date], books: Books) -> dict[date, Day
     for file in live_files(run.catalog.load(silver), silver, days=days):
         if file.day:
             rows[file.day] += file.rows
-    category_events, category_revenue = _sums(run, "category_performance", days, "events", "revenue")
-    activity_events, funnel_revenue, hourly_revenue = (
-        _sums(run, answer, days, column)[0]
-        for answer, column in (
-            ("user_activity", "events"),
-            ("conversion_funnel", "revenue"),
-            ("hourly_revenue", "total_revenue"),
+    with run.engine.session(run.scratch) as session:
+        category_events, category_revenue = _sums(
+            run, session, "category_performance", days, "events", "revenue"
         )
-    )
+        (activity_events,) = _sums(run, session, "user_activity", days, "events")
+        (funnel_revenue,) = _sums(run, session, "conversion_funnel", days, "revenue")
+        (hourly_revenue,) = _sums(run, session, "hourly_revenue", days, "total_revenue")
     found = {}
     for day in days:
         total = sum((book for (when, _), book in books.items() if when == day), HourBook())
@@ -163,11 +162,12 @@ def _day_books(run: Run, wanted: Iterable[date], books: Books) -> dict[date, Day
     return found
 
 
-def _sums(run: Run, answer: str, days: set[date], *columns: str) -> list[dict[date, Decimal]]:
+def _sums(
+    run: Run, session: Session, answer: str, days: set[date], *columns: str
+) -> list[dict[date, Decimal]]:
     shape = contract(f"gold.{answer}")
     files = live_files(run.catalog.load(shape), shape, days=days)
     totals = ", ".join(f"SUM({column}) AS {column}" for column in columns)
-    with run.engine.session(run.scratch) as session:
-        session.scan("answer", shape, [file.location for file in files])
-        rows = session.rows(f"SELECT event_date, {totals} FROM answer GROUP BY event_date")  # noqa: S608 - our names
+    session.scan("answer", shape, [file.location for file in files])
+    rows = session.rows(f"SELECT event_date, {totals} FROM answer GROUP BY event_date")  # noqa: S608 - our names
     return [{row["event_date"]: Decimal(row[column]) for row in rows} for column in columns]

@@ -86,7 +86,8 @@ def play(stage: Stage, cuts: int) -> Found:
     differing: dict[str, str] = {}
     lost = 0
     for point in stage.rng.choices(points, k=cuts):
-        scene, nth = stage.rng.choice(stage.places(scenes, point))
+        scene = stage.rng.choice([scene for scene in scenes if point in scene.met])
+        nth = stage.rng.randint(1, scene.met.count(point))
         stage.go_back_to(scene)
         assert in_a_process(partial(run_until_the_cut, stage, point, nth)) == -signal.SIGKILL
         lost += take_away(stage)

@@ -1,4 +1,4 @@
-"""A run on Spark of which a process is killed: `spark_kills.py FOLDER WHO POINT`, WHO: driver or executor.
+"""A run on Spark of which a process is killed: `spark_kills.py FOLDER WHO POINT`, WHO may be nobody.
 
 The driver kills itself at a crash point; an executor of a cluster on this machine is killed when the driver
 comes to one, in the middle of what it does next.

@@ -65,7 +65,7 @@ class Stage:
         self.rng = Random(seed)
         self.folder = folder
         self.shop = Shop(folder / "shop")
-        make_runs_small(self.rng.choice((1, 2, 2)))
+        make_runs_small(self.rng.choice((1, 2, 2, 2)))
         gc.disable()  # a collection in a fork would copy all that it shares with its parent
 
     def first_scene(self) -> Scene:
@@ -100,10 +100,6 @@ class Stage:
     def go_back_to(self, scene: Scene) -> None:
         shutil.rmtree(self.shop.folder)
         shutil.copytree(scene.image, self.shop.folder)
-
-    def places(self, scenes: list[Scene], point: str) -> list[tuple[Scene, int]]:
-        """Where a point is met: the scene, and the how manieth time in its run."""
-        return [(scene, nth) for scene in scenes for nth in range(1, scene.met.count(point) + 1)]
 
     # --- Runs, each in a fork -----------------------------------------------------------------------------
 

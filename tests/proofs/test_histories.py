@@ -41,7 +41,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from iceberg_in_memory import IcebergInMemory
+from iceberg_in_memory import IcebergInMemory, Transaction
 from made_tables import made_tables, published_tables, tables_of
 from other_programs import compact, drop, expire
 
@@ -53,6 +53,7 @@ from eventmint.contracts import all_contracts
 from eventmint.engine.duckdb_engine import DuckDBEngine, DuckDBSession, connect
 from eventmint.errors import LockHeld
 from eventmint.lake import Lake
+from eventmint.tables import commit as commit_module
 from eventmint.values import RunReport
 
 if TYPE_CHECKING:
@@ -541,6 +542,7 @@ def test_any_history_ends_where_a_rebuild_does(
         eventmint.lake, "_engine", lambda settings, _scratch: WarmEngine(1, settings.run.memory_mb)
     )
     monkeypatch.setattr(os, "fsync", lambda _handle: None)
+    monkeypatch.setattr(commit_module, "_Staged", Transaction)  # PyIceberg's, with a cache
     shop = MemoryShop(tmp_path / "yard", {"quality__dedup": list(KEY)} if has_key else {})
     yard = Yard(shop, is_real=False, has_key=has_key, rng=proof.random("yard", number), wanted=histories)
     play(yard, proof, number)
