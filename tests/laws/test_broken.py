@@ -225,14 +225,14 @@ class CutOffAfter(Silent):
 
     def finish(self, stage: str, _note: str) -> None:
         if stage == self.stage:
-            raise InterruptedError(stage)
+            raise RuntimeError(stage)
 
 
 def test_a_broken_law_is_found_though_the_run_was_cut_off_before_the_check(shop: Shop) -> None:
     break_the_books(shop)
     shop.deliver("b", view(timestamp="2025-06-15T11:00:00Z"))
     shop.progress = CutOffAfter("gold")
-    with pytest.raises(InterruptedError):
+    with pytest.raises(RuntimeError):
         shop.run()
     shop.progress = None
     assert_a_run_is_refused(shop)
@@ -244,7 +244,7 @@ def test_a_sound_run_that_was_cut_off_is_completed_checked_and_recorded_by_the_n
 ) -> None:
     shop.deliver("b", view(timestamp="2025-06-15T11:00:00Z"), b"{")
     shop.progress = CutOffAfter(stage)
-    with pytest.raises(InterruptedError):
+    with pytest.raises(RuntimeError):
         shop.run()
     shop.progress = None
     report = shop.run()
@@ -261,7 +261,7 @@ def test_a_sound_run_that_was_cut_off_is_completed_checked_and_recorded_by_the_n
 def test_the_report_after_a_cut_off_run_names_the_reasons_of_its_quarantined_lines(shop: Shop) -> None:
     shop.deliver("b", view(), b"{")
     shop.progress = CutOffAfter("silver")
-    with pytest.raises(InterruptedError):
+    with pytest.raises(RuntimeError):
         shop.run()
     shop.progress = None
     report = shop.run()

@@ -81,7 +81,7 @@ def test_a_run_whose_nth_request_fails_says_so_and_the_next_one_repairs_it(
 
 
 def cases(requests: list[str], proof: Proof) -> list[Schedule]:
-    """The reply of each commit lost, and kinds of fault by kind of request: in the short form some of them."""
+    """The reply of each commit lost, and each kind of fault by kind of request: in the short form some."""
     rng = proof.random("which requests fail")
     commits = {text: number for number, text in enumerate(requests, 1) if text.startswith("UpdateTable ")}
     assert len(commits) == len(all_contracts()), commits
