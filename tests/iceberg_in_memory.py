@@ -178,6 +178,9 @@ class Table:
     def scan(self) -> Scan:
         return Scan(self.state)
 
+    def transaction(self) -> Transaction:
+        return Transaction(self)
+
     def _expiry(self, ids: Sequence[int]) -> Any:
         def commit() -> None:
             kept = tuple(

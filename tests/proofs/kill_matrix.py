@@ -1,9 +1,10 @@
-"""Runs that are killed at every crash point: `kill_matrix.py FOLDER SEED` prints what came of it as JSON."""
+"""Runs that are killed at crash points: `kill_matrix.py FOLDER SEED POINT...` prints what came of it."""
 
 from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,15 +14,15 @@ from proofs.stage import Found, Scene, Stage, difference, in_a_process, tell
 KILLED_TWICE = 0.1
 
 
-def play(stage: Stage) -> Found:
-    """Kill at every point once, at an occurrence of the seed's choice, and compare what a new run then makes.
+def play(stage: Stage, points: Sequence[str]) -> Found:
+    """Kill at each of these points, at an occurrence of the seed's choice; compare what a new run then makes.
 
     Returns: the points that were met, the number of kills, and what differed by case.
     """
     scenes = [stage.first_scene(), stage.second_scene()]
     differing: dict[str, str] = {}
     kills = 0
-    for point in sorted({point for scene in scenes for point in scene.met}):
+    for point in points:
         scene = stage.rng.choice([scene for scene in scenes if point in scene.met])
         nth = stage.rng.randint(1, scene.met.count(point))
         case = f"{scene.name}, {point}, occurrence {nth}"
@@ -51,4 +52,4 @@ def torn(stage: Stage, scene: Scene) -> str:
 
 
 if __name__ == "__main__":
-    tell(play(Stage(Path(sys.argv[1]), int(sys.argv[2]))))
+    tell(play(Stage(Path(sys.argv[1]), int(sys.argv[2])), sys.argv[3:]))

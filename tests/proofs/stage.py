@@ -26,9 +26,11 @@ from deliveries import NOW, TODAY, Row, Shop, event, published_rows, random_even
 
 import eventmint.lake
 from eventmint import crash_points
-from eventmint.contracts import ANSWERS, all_contracts
+from eventmint.contracts import ANSWERS, all_contracts, contract
 from eventmint.pipeline import batches
 from eventmint.tables import maintain
+from eventmint.tables.catalog import LakeCatalog
+from eventmint.tables.commit import Stamp, commit
 
 POINTS = frozenset(
     {
@@ -66,6 +68,7 @@ class Stage:
         self.folder = folder
         self.shop = Shop(folder / "shop")
         make_runs_small(self.rng.choice((1, 2, 2, 2)))
+        warm_up(folder / "warm up")
         gc.disable()  # a collection in a fork would copy all that it shares with its parent
 
     def first_scene(self) -> Scene:
@@ -166,6 +169,17 @@ def what_it_holds(shop: Shop) -> Found:
             if path.name == ".scratch" or path.suffix in {".partial", ".new", ".wal"}
         ),
     }
+
+
+def warm_up(folder: Path) -> None:
+    """Fill the caches of what commits, before the first fork: each would fill them for itself."""
+    catalog = LakeCatalog(folder)
+    catalog.create_missing()
+    for number in (1, 2):
+        commit(
+            catalog.load(contract("gold.user_activity")), contract("gold.user_activity"), Stamp(number, "")
+        )
+    catalog._open().engine.dispose()  # type: ignore[attr-defined]  # no connection may pass a fork
 
 
 def make_runs_small(batch_files: int) -> None:

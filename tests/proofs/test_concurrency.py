@@ -122,7 +122,7 @@ def test_a_writer_that_wakes_late_fails_cleanly_or_finds_its_work_done(
     ends: Counter[str] = Counter()
     points = range(1 + number, PAUSES + 1, PAUSE_ITEMS)
     for lap in range(proof.times(1, 8)):
-        for at in sorted(rng.sample(points, proof.times(3, len(points)))):
+        for at in sorted(rng.sample(points, proof.times(2, len(points)))):
             ends[wake_late(Shop(tmp_path / f"{lap} {at}"), at, rng)] += 1
     for end, count in sorted(ends.items()):
         proof.tried(f"writers that woke late and {end}", count)

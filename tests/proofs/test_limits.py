@@ -135,7 +135,7 @@ def test_a_limit_on_the_size_of_files_is_explained_and_repaired(
 ) -> None:
     rng = proof.random("file sizes", part)
     failed = 0
-    count = proof.times(5, 12)
+    count = proof.times(3, 12)
     for _ in range(count):
         size = int(2 ** rng.uniform(0, 21))
         bench.go_back()
@@ -171,7 +171,7 @@ def test_a_full_disk_is_explained_and_repaired(disk: Path, tmp_path: Path, part:
     bench = bench_in(disk / "shop", tmp_path / "image")
     rng = proof.random("disk sizes", part)
     failed = 0
-    count = proof.times(4, 10)
+    count = proof.times(3, 10)
     for _ in range(count):
         bench.go_back()
         status = os.statvfs(disk)
@@ -256,7 +256,7 @@ def test_too_little_memory_leaves_nothing_half_written(bench: Bench, part: int, 
     """A library that gets no memory may end the process without a word: then, too, the lake is whole."""
     rng = proof.random("memory", part)
     explained = failed = 0
-    count = proof.times(3, 8)
+    count = proof.times(2, 8)
     for _ in range(count):
         size = rng.randrange(256, 2_048) * MIB
         bench.go_back()

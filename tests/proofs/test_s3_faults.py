@@ -40,7 +40,7 @@ from eventmint.errors import Bug, EventmintError, LockHeld
 from eventmint.lake import Lake
 from eventmint.storage import s3
 
-PARTS = form().times(4, 30)
+PARTS = form().times(2, 30)
 FOR_GOOD = 0.4  # of the faults stay
 SPARE = 300  # in the long form, beyond one of every kind
 NAMES = Names("dev", "123456789012")
@@ -98,7 +98,7 @@ def cases(requests: list[str], proof: Proof) -> list[Schedule]:
         schedule = Schedule(number, kind, rng.random() < FOR_GOOD and kind != "delayed")
         kinds.setdefault((request.partition(" ")[0], kind), schedule)
         others.append(schedule)
-    return found + list(kinds.values())[: proof.times(20, len(kinds))] + others[: proof.times(0, SPARE)]
+    return found + list(kinds.values())[: proof.times(10, len(kinds))] + others[: proof.times(0, SPARE)]
 
 
 # --- The program ------------------------------------------------------------------------------------------
