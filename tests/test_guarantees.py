@@ -11,11 +11,11 @@ from proofs.page import BEGIN, END, PAGE, REPOSITORY, with_figures
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 FAMILY = re.compile(r"tests/proofs/test_(\w+)\.py")
 RESULT: dict[str, Any] = {
-    "form": "long",
     "machine": "2 cores, Linux, Python 3.11.7",
     "versions": {"duckdb": "2.0.0"},
     "families": {
         "limits": {
+            "form": "long",
             "tried": {"files over a limit": 1200, "runs with a|b": 3},
             "seconds": 1090,
             "failed": 0,
@@ -51,10 +51,10 @@ def test_every_family_of_the_figures_is_named_by_a_guarantee(page: str) -> None:
 
 def test_the_figures_replace_those_of_the_run_before(page: str) -> None:
     once = with_figures(page, RESULT)
-    run = "2026-01-15, seed 7, abc1234, 1,090 s"
+    run = "long, 2026-01-15, seed 7, abc1234, 1,090 s"
     assert f"| [limits](../tests/proofs/test_limits.py) | {run} | 1,200 | files over a limit |" in once
     assert "|  |  | 3 | runs with a&#124;b |" in once
-    assert "Long form, 2 cores, Linux" in once
+    assert "2 cores, Linux, Python 3.11.7; duckdb 2.0.0" in once
     assert with_figures(once, RESULT) == once
     assert once.partition(BEGIN)[0] == page.partition(BEGIN)[0]
     assert once.partition(END)[2] == page.partition(END)[2]

@@ -79,6 +79,7 @@ def _tell(
     families = json.loads(target.read_text())["families"] if target.exists() else {}
     for family, book in tried.items():
         families[family] = {
+            "form": length,
             "tried": book,
             "seconds": round(seconds[family]),
             "failed": failed[family],
