@@ -764,7 +764,7 @@ def test_verify_proves_every_law_and_fails_on_a_broken_one(
     assert "equations checked: all hold" in ended.out
 
     broken = Law("money", "gold.hourly_revenue 2026-01-15", "sum of revenue = silver amount", 7, 9)
-    monkeypatch.setattr(Lake, "verify", lambda _: (broken,))
+    monkeypatch.setattr(Lake, "verify", lambda _, **_options: (broken,))
     ended = eventmint("-C", sample_lake, "verify")
     assert ended.code == 1
     assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from eventmint.engine.parquet import (
     write_table,
 )
 from eventmint.errors import TryAgain
+from eventmint.storage.digests import stem_in
 
 DAY = date(2026, 1, 15)
 MUCH = 1 << 40  # bytes that are worth a process
@@ -288,24 +290,26 @@ def test_rows_are_parted_into_files_by_their_values(session: DuckDBSession, fold
         ("2026-01-15", 10, "b"), ("2026-01-15", 9, "a"), ("2026-01-03", 10, "c"), ("2026-01-15", 10, "d")
     )
     written = session.write(sql, PLAIN, folder, "stem", ("day", "hour"))
-    rows = {path.name: sorted(row["name"] for row in read_rows([str(path)])) for path in written}
+    rows = {stem_in(path.name): sorted(row["name"] for row in read_rows([str(path)])) for path in written}
     assert rows == {
-        "stem-2026-01-03-10.parquet": ["c"],
-        "stem-2026-01-15-9.parquet": ["a"],
-        "stem-2026-01-15-10.parquet": ["b", "d"],
+        "stem-2026-01-03-10": ["c"],
+        "stem-2026-01-15-9": ["a"],
+        "stem-2026-01-15-10": ["b", "d"],
     }
-    assert names_in(folder) == sorted(rows)
+    assert names_in(folder) == sorted(path.name for path in written)
 
 
 def test_files_are_returned_in_order_of_their_values(session: DuckDBSession, folder: Path) -> None:
     hours = [(f"2026-01-{day:02d}", hour, "x") for day in (16, 3, 15) for hour in (10, 9, 23, 0)]
     written = session.write(hours_sql(*hours), PLAIN, folder, "s", ("day", "hour"))
-    assert [path.name for path in written] == [f"s-{day}-{hour}.parquet" for day, hour, _ in sorted(hours)]
+    assert [stem_in(path.name) for path in written] == [f"s-{day}-{hour}" for day, hour, _ in sorted(hours)]
 
 
 def test_rows_without_a_split_are_one_file(session: DuckDBSession, folder: Path) -> None:
     sql = hours_sql(("2026-01-15", 10, "b"), ("2026-01-16", 9, "a"))
-    assert session.write(sql, PLAIN, folder, "stem") == [folder / "stem.parquet"]
+    (path,) = session.write(sql, PLAIN, folder, "stem")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert path == folder / f"stem.sha256-{digest[:32]}.parquet"
 
 
 @pytest.mark.parametrize("split_by", [(), ("day",), ("day", "hour")])
@@ -346,12 +350,13 @@ def test_a_result_without_a_column_of_the_contract_is_an_error(session: DuckDBSe
     assert names_in(folder) == []
 
 
-def test_the_same_name_again_replaces_the_leftover_of_a_crash(session: DuckDBSession, folder: Path) -> None:
-    (folder / "stem.parquet").write_text("half")
+def test_the_same_rows_again_replace_the_leftover_of_a_crash(session: DuckDBSession, folder: Path) -> None:
+    (path,) = session.write(hours_sql(("2026-01-15", 1, "x")), PLAIN, folder, "stem")
+    path.write_text("half")
     (folder / "stem.parquet.partial").write_text("half")
     session.write(hours_sql(("2026-01-15", 1, "x")), PLAIN, folder, "stem")
-    assert names_in(folder) == ["stem.parquet"]
-    assert len(read_rows([str(folder / "stem.parquet")])) == 1
+    assert names_in(folder) == [path.name]
+    assert len(read_rows([str(path)])) == 1
 
 
 def test_an_output_is_filled_by_several_statements(session: DuckDBSession, folder: Path) -> None:
@@ -488,9 +493,10 @@ def test_a_file_is_seen_only_when_it_is_finished(folder: Path) -> None:
     file.write(rows_of(PLAIN, row))
     file.write(rows_of(PLAIN))
     assert names_in(folder) == ["a.parquet.partial"]
-    assert file.close() == folder / "a.parquet"
-    assert names_in(folder) == ["a.parquet"]
-    assert file.rows == ROW_GROUP_ROWS + 1 == pq.read_metadata(file.path).num_rows
+    path = file.close()
+    assert names_in(folder) == [path.name]
+    assert stem_in(path.name) == "a"
+    assert file.rows == ROW_GROUP_ROWS + 1 == pq.read_metadata(path).num_rows
 
 
 def test_a_file_is_on_disk_before_it_has_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -547,8 +553,8 @@ def test_split_files_take_rows_in_any_portions(folder: Path) -> None:
     files = SplitFiles(PLAIN, folder, "s", ("hour",))
     for name, hours in (("a", [1, 2, 1]), ("b", []), ("c", [2]), ("d", [3, 3, 1])):
         files.write(rows_of(PLAIN, *({"name": name, "hour": hour} for hour in hours)))
-    found = {path.name: [row["name"] for row in read_rows([str(path)])] for path in files.close()}
-    assert found == {"s-1.parquet": ["a", "a", "d"], "s-2.parquet": ["a", "c"], "s-3.parquet": ["d", "d"]}
+    found = {stem_in(path.name): [row["name"] for row in read_rows([str(path)])] for path in files.close()}
+    assert found == {"s-1": ["a", "a", "d"], "s-2": ["a", "c"], "s-3": ["d", "d"]}
     assert files.close() == []
 
 

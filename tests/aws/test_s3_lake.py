@@ -29,7 +29,7 @@ from eventmint.lake import Lake
 from eventmint.storage import s3
 
 NAMES = Names("dev", "123456789012")
-KILLED_AT = [(when, commit) for commit in (1, 2, 3, 4, 5, 12) for when in ("before", "after")]
+KILLED_AT = [("after", 1), ("before", 3), ("after", 4), ("before", 12)]
 
 
 class Account:

@@ -101,6 +101,15 @@ def assert_cut_like_the_oracle(chunks: list[bytes], max_line_bytes: int) -> None
             assert line == text
 
 
+@pytest.mark.parametrize("first", [b"", b"x" * 500])
+def test_a_block_has_few_lines_and_no_line_is_cut(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
+    monkeypatch.setattr(landing_module, "BLOCK_LINES", 8)
+    text = b"\n".join([first, *(b"%d" % number for number in range(100)), b""])
+    blocks = list(blocks_of_lines([text], 1_000))
+    assert b"\n".join(block for block in blocks if isinstance(block, bytes)) + b"\n" == text
+    assert max(block.count(b"\n") for block in blocks if isinstance(block, bytes)) < 8
+
+
 PIECES = st.sampled_from([b"\n", b"\n", b"\n\n", b"a", b"bc", b"\r\n", BOM, BOM[:1], BOM[:2], b"\x00", b" "])
 
 
