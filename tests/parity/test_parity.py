@@ -46,7 +46,6 @@ TABLES = [shape.table for shape in all_contracts() if shape.schema != "ops"]
 DAY = date(2026, 1, 15)
 KEYS: dict[str, tuple[str, ...] | None] = {
     "content": None,
-    "key_with_time": ("event_time", "user_id"),
     "key_without_time": ("user_id", "product_id"),
 }
 MILLION = SampleSettings(

@@ -326,6 +326,13 @@ BUGS = (
         (f"{COMMIT}::test_a_commit_that_fails_leaves_its_files_in_place",),
     ),
     Bug(
+        "a stamp may go back",
+        "tables/commit.py",
+        "    if stamp.seq < seq_of(table):\n",
+        "    if stamp.seq < 0:\n",
+        (f"{COMMIT}::test_a_stamp_never_goes_back",),
+    ),
+    Bug(
         "NULL in a required column is let in",
         "tables/commit.py",
         'if column.required and (nulls := noted["null_value_counts"].get(column.id, 0)):',

@@ -207,6 +207,14 @@ def test_of_two_writers_with_the_same_plan_exactly_one_wins(catalog: LakeCatalog
     assert state(catalog)[0] == 8
 
 
+def test_a_stamp_never_goes_back(catalog: LakeCatalog, scratch: Path) -> None:
+    commit(catalog.load(ACTIVITY), ACTIVITY, SECOND, add=[activity(scratch, "a")])
+    before = state(catalog)
+    with pytest.raises(Conflict, match="another writer is ahead of batch 1"):
+        commit(catalog.load(ACTIVITY), ACTIVITY, FIRST)
+    assert state(catalog) == before
+
+
 # --- Unknown outcomes ------------------------------------------------------------------------------------
 
 

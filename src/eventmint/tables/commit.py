@@ -33,7 +33,7 @@ from eventmint.errors import Bug, TryAgain
 from eventmint.storage import open_parquet, put
 from eventmint.storage.trouble import machine_trouble
 from eventmint.tables.manifests import keep_few
-from eventmint.tables.plan import BATCH, EPOCH, KIND, SEQ, LiveFile, TableHandle, address, uri_of
+from eventmint.tables.plan import BATCH, EPOCH, KIND, SEQ, LiveFile, TableHandle, address, seq_of, uri_of
 
 # Names one commit, so that its author can tell it from any other.
 MARK = "eventmint.commit"
@@ -78,6 +78,9 @@ def commit(
         Conflict: another commit came first; nothing happened; plan again.
         TryAgain, FixData: the commit failed, and is not to be seen.
     """
+    if stamp.seq < seq_of(table):
+        # Planned before somebody else went on: a stamp that went back would have batches counted twice.
+        raise Conflict(f"{contract.table}: another writer is ahead of batch {stamp.seq}.", "Run again.")
     data_files = _adopt(table, contract, add)
     mark = uuid.uuid4().hex
     transaction = _Staged(table)
