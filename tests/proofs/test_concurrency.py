@@ -122,7 +122,7 @@ def test_a_writer_that_wakes_late_fails_cleanly_or_finds_its_work_done(
     ends: Counter[str] = Counter()
     points = range(1 + number, PAUSES + 1, PAUSE_ITEMS)
     for lap in range(proof.times(1, 8)):
-        for at in sorted(rng.sample(points, proof.times(2, len(points)))):
+        for at in sorted(rng.sample(points, proof.times(1, len(points)))):
             ends[wake_late(Shop(tmp_path / f"{lap} {at}"), at, rng)] += 1
     for end, count in sorted(ends.items()):
         proof.tried(f"writers that woke late and {end}", count)
@@ -199,7 +199,7 @@ def test_a_read_is_a_state_that_some_run_left_whole(proof: Proof, tmp_path: Path
     end = context.Event()
     pipes = [multiprocessing.Pipe() for _ in range(2)]
     readers = [forked.start(forked.read_until, tmp_path, end, theirs) for _, theirs in pipes]
-    for round_ in range(1, 1 + proof.times(8, 60)):
+    for round_ in range(1, 1 + proof.times(4, 60)):
         deliver_some(shop, rng, round_)
         shop.deliver("000", *random_events(rng, 8))  # days are replaced, not only added to
         shop.run()

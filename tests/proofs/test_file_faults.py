@@ -52,7 +52,7 @@ READING = (
 )
 # Of the calls of a run, so many more than one of every kind.
 SPARE = 20
-IN_SHORT = 72  # of these in the short form
+IN_SHORT = 40  # of these in the short form
 Found = dict[str, Any]
 
 

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from proofs.forms import Proof
 
 REAL_ITEMS, MEMORY_ITEMS = 6, 8
-MIN_STEPS, STEPS = 3, 5
+MIN_STEPS, STEPS = 3, 4
 # More than a run over one file has: some runs that were to be cut off finish.
 CRASH_POINTS = 110
 COMMITS = tuple(f"commit {shape.table}: {when}" for shape in all_contracts() for when in ("before", "after"))

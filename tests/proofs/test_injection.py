@@ -140,7 +140,7 @@ def test_text_in_a_field_is_kept_and_told_as_it_is(field: str, shop: Shop, ask: 
         assert lake.answer("top_products")["product_id"].to_pylist() == ranked
     if field == "category":
         assert set(lake.answer("category_performance")["category"].to_pylist()) == set(PAYLOADS)
-    for text in proof.random(field).sample(PAYLOADS, proof.times(10, 60)):
+    for text in proof.random(field).sample(PAYLOADS, proof.times(5, 60)):
         counted = lake.sql(f"SELECT count(*) AS n FROM silver.events_cleaned WHERE {field} = {sql(text)}")
         assert counted["n"].to_pylist() == [1], text
     for command in (("show",), *(("show", name, "--top", "999") for name in ANSWERS), ("status",)):
@@ -425,7 +425,7 @@ def test_a_lake_whose_settings_are_hostile_is_where_they_say_or_refused(
     part: int, tmp_path: Path, proof: Proof
 ) -> None:
     names = [text for text in in_file_names() if "\\" not in text and text != ".."]
-    texts = proof.random("lake", part).sample(names, proof.times(6, 40))
+    texts = proof.random("lake", part).sample(names, proof.times(4, 40))
     for number, text in enumerate(texts):
         home = tmp_path / str(number)
         Shop(home).deliver(text, event(), event(event_type=text, product_id=text))

@@ -98,7 +98,7 @@ def cases(requests: list[str], proof: Proof) -> list[Schedule]:
         schedule = Schedule(number, kind, rng.random() < FOR_GOOD and kind != "delayed")
         kinds.setdefault((request.partition(" ")[0], kind), schedule)
         others.append(schedule)
-    return found + list(kinds.values())[: proof.times(10, len(kinds))] + others[: proof.times(0, SPARE)]
+    return found + list(kinds.values())[: proof.times(4, len(kinds))] + others[: proof.times(0, SPARE)]
 
 
 # --- The program ------------------------------------------------------------------------------------------
