@@ -183,7 +183,7 @@ def test_a_bomb_that_heeds_no_interrupt_ends_with_its_process(
     name: str, shop: Shop, proof: Proof, tmp_path: Path
 ) -> None:
     if not proof.is_long and name not in statements.QUICK_DEAF_BOMBS:
-        pytest.skip("the long form tries it")
+        pytest.skip("optional: the long form tries it")
     (tmp_path / "eventmint.toml").write_text(
         f"[lake]\nroot = '''{shop.folder / 'lake'}'''\ndatabase = '''{shop.database}'''\n"
         f"[query]\nmax_seconds = {SECONDS}\nmemory_mb = {MEMORY_MB}\n"
