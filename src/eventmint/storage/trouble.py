@@ -50,9 +50,9 @@ def machine_trouble(err: Exception) -> EventmintError | None:
     if isinstance(err, MemoryError) or any(words in text for words in _NO_MEMORY):
         said = text.partition(" Possible solutions")[0]  # DuckDB's are settings that we do not have
         words = f"not enough memory: {said}." if said else "not enough memory."
-        return FixData(words, f"S{_MORE_MEMORY[1:]}")
+        return FixData(words, _MORE_MEMORY.capitalize())
     if any(words in text for words in _FULL):
-        return FixData(f"the disk is full: {text}.", "Make room, then run again: nothing is lost.")
+        return FixData(f"the disk is full: {text}.", f"Make room, {_AGAIN}")
     if "Failed to read file" in text:
         # Of a damaged file and of too little memory for it DuckDB says the same.
         return FixData(f"a file of the lake cannot be read: {text}.", f"{_DAMAGE} If not, {_MORE_MEMORY}")
