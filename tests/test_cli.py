@@ -169,6 +169,7 @@ def test_without_a_command_there_is_help_on_stderr(eventmint: Eventmint) -> None
         (["run", "--max-quarantine", "5"], "must lie between 0 and 1"),
         (["run", "--dedup", "colour"], "`quality.dedup` must be"),
         (["-C", "nowhere", "status"], "'nowhere' does not exist"),
+        (["-C", "/dev/null", "status"], "'/dev/null' is not a folder"),
         (["--config", "nope.toml", "status"], "nope.toml: no such configuration file"),
         (["sample", "--bad-rate", "2"], "--bad-rate must be between 0 and 0.25"),
         (["sample", "--start", "yesterday"], "'yesterday' is not a time"),

@@ -280,6 +280,7 @@ def test_a_number_in_the_environment_must_be_one(text: str) -> None:
         ("query.max_seconds", "86401"),
         ("query.max_seconds", "nan"),
         ("query.memory_mb", "63"),
+        *(("lake.root", f'"a{char}b"') for char in ("?", "#", "%", "\\n", "\\r", "\\t", "\\u001f")),
         ("source.settle_seconds", "-0.1"),
         ("source.settle_seconds", "nan"),
         ("source.settle_seconds", "inf"),

@@ -309,11 +309,11 @@ def _check(settings: Settings) -> None:
         "source.settle_seconds",
         f"must lie between 0 and {MAX_SETTLE_SECONDS}",
     )
-    # The catalog and Iceberg hold the folder as a URL, where these mean something else.
+    # The catalog and Iceberg hold the folder as a URL, where these mean something else or fall out.
     need(
-        not set(str(settings.lake_root)) & set("?#%\n"),
+        not any(char in "?#%" or ord(char) < ord(" ") for char in str(settings.lake_root)),
         "lake.root",
-        "must name a folder without ?, #, % and line breaks in its path",
+        "must name a folder without ?, #, % and control characters in its path",
     )
     need(
         1 <= contract.max_line_bytes <= 1 << 24, "contract.max_line_bytes", "must lie between 1 and 16777216"

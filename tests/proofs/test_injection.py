@@ -254,6 +254,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
 MEANT = {
     "query --limit": {"0x27"},
     "-C": {"..", "../..", "~"},
+    "--config": {"/dev/null"},  # a file, and empty: it says nothing
     "run SOURCE": {"..", "../..", "s3://bucket/../x", "../canary/canary.txt", "/etc/passwd", "/dev/null"},
     "run --max-quarantine": set[str](),
 }
@@ -284,7 +285,7 @@ def test_text_in_a_flag_is_refused_with_one_line(name: str, small_shop: Shop, as
             arguments += ["status"]
         if name == "--config":
             arguments = ["--config", text, "status"]
-        if name == "run SOURCE" and (small_shop.folder / text).exists():
+        if name == "run SOURCE" and os.path.exists(small_shop.folder / text):  # noqa: PTH110 - knows no too long
             continue  # it is one
         assert_is_one_error(ask(*arguments), f"{name} {text!r}")
     proof.tried("payloads in flags, refused with one line", len(texts))
@@ -437,7 +438,7 @@ def test_a_lake_whose_settings_are_hostile_is_where_they_say_or_refused(
             "lake__database": str(home / f"{text}.duckdb"),
             "run__workers": 1,
         }
-        if set("?#%\n") & set(text):  # the catalog takes the folder for a URL
+        if set("?#%") & set(text) or min(text) < " ":  # the catalog takes the folder for a URL
             with pytest.raises(FixSettings, match="lake.root"):
                 eventmint.open_lake(**settings)
             assert [path.name for path in home.iterdir()] == ["source"], text

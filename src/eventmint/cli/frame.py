@@ -179,6 +179,8 @@ def cli(ctx: click.Context, home: Path | None, config: Path | None) -> None:
     call = ctx.ensure_object(Call)
     call.config = config
     if home is not None:
+        if not home.is_dir():  # click takes a device for either
+            raise click.BadParameter(f"{str(home)!r} is not a folder.", param_hint="-C")
         ctx.with_resource(chdir(home))
         call.home = Path.cwd()
 
