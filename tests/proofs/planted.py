@@ -14,7 +14,7 @@ JUDGE = "tests/bronze/test_judge.py"
 PARSE = "tests/bronze/test_parse.py"
 LAND = "tests/bronze/test_land.py"
 RUNS = "tests/pipeline/test_runs.py"
-CRASH = "tests/pipeline/test_crash.py"
+KILLS = "tests/proofs/test_kill_matrix.py"
 COMMIT = "tests/tables/test_commit.py"
 BROKEN = "tests/laws/test_broken.py"
 CASES = "tests/test_cases.py"
@@ -195,21 +195,21 @@ BUGS = (
         "    run.replaced += sum(_replaces(run.ledger, entry) for entry in entries)\n"
         "    _write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)\n"
         "    commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])\n",
-        (f"{CRASH}::test_the_next_run_ends_where_the_killed_one_would_have",),
+        (f"{KILLS}::test_the_next_run_ends_where_the_killed_one_would_have[0]",),
     ),
     Bug(
         "the ledger is not completed from bronze",
         "pipeline.py",
         "    if seq_of(bronze) <= seq_of(table):\n        return\n    landed",
         "    if seq_of(bronze) <= seq_of(table) + 1:\n        return\n    landed",
-        (f"{CRASH}::test_the_next_run_ends_where_the_killed_one_would_have",),
+        (f"{KILLS}::test_the_next_run_ends_where_the_killed_one_would_have[0]",),
     ),
     Bug(
         "books are not repaired after a crash",
         "pipeline.py",
         "    if seq_of(table) == seq_of(silver):\n        return\n    changes",
         "    if seq_of(table) <= seq_of(silver):\n        return\n    changes",
-        (f"{CRASH}::test_the_next_run_ends_where_the_killed_one_would_have",),
+        (f"{KILLS}::test_the_next_run_ends_where_the_killed_one_would_have[1]",),
     ),
     Bug(
         "a batch is not planned again after a conflict",

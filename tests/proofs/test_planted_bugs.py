@@ -85,6 +85,9 @@ def test_a_bug_can_still_be_planted(name: str) -> None:
     text = planted(bug)
     if bug.file.endswith(".py"):
         compile(text, bug.file, "exec")
+    for test in bug.tests:
+        file, _, function = test.partition("[")[0].rpartition("::")
+        assert f"def {function}(" in (REPOSITORY / file.partition("::")[0]).read_text(encoding="utf-8"), test
 
 
 @pytest.mark.parametrize("name", chosen())
