@@ -249,6 +249,7 @@ def test_a_bug_is_one_line_without_v_and_a_traceback_with_v(
         (RuntimeError("IO Error: could not write: No space left on device"), "the disk is full"),
         (RuntimeError("Out of Memory Error: could not allocate"), "not enough memory"),
         (MemoryError(), "not enough memory"),
+        (RuntimeError("Failed to launch worker thread: Resource unavailable"), "not enough memory"),
     ],
 )
 def test_trouble_with_the_machine_is_told_as_such(

@@ -13,7 +13,10 @@ from eventmint.errors import EventmintError, FixData, TryAgain
 _AGAIN = "then run again: nothing is lost."
 _MORE_MEMORY = f"set run.memory_mb higher or run.workers lower, {_AGAIN}"
 _DAMAGE = "`eventmint verify --deep` names what is damaged."
-_NO_MEMORY = ("Out of Memory", "can't start new thread", "failed to map segment", "Cannot allocate memory")
+_NO_MEMORY = (
+    *("Out of Memory", "Cannot allocate memory", "failed to map segment"),
+    *("can't start new thread", "Failed to launch worker thread"),
+)
 _FULL = ("No space left", "disk is full", "Disk quota exceeded")
 _HINTS = (
     (
