@@ -42,7 +42,8 @@ format: dev-ready  ## format and repair what ruff can
 gates:  ## size, cfn-lint, checkov and Guard over the CloudFormation template
 	@.ci/gates
 
-bench: dev-ready  ## the benchmarks
+bench: dev-ready  ## eventmint beside its peers, small; ARGS=--full the real size, some hours on two cores
+	@.ci/bench
 	@.venv/bin/python -m benchmarks $(ARGS)
 
 interop: dev-ready  ## Iceberg's Spark runtime and a Trino server read the lake; needs Java 17, Java 24+ and Maven
@@ -52,7 +53,7 @@ lock: dev-ready  ## the lock files from pyproject.toml; ARGS=--upgrade for newer
 	@.ci/lock $(ARGS)
 
 clean:  ## remove .venv, caches and what tests and builds left
-	@rm -rf .venv .venv-gates build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-bench .venv-gates build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 demo-ready:
 	@.ci/venv requirements.lock .venv/.demo-ready
