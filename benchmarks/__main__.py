@@ -1,145 +1,109 @@
-"""`make bench`: backlog, empty run and increment, each in a process of its own.
+"""`make bench`: eventmint beside its peers, on the same data, in one sitting.
 
-Prints the median of several rounds: wall seconds, CPU seconds per million lines, the largest memory of the
-process tree, bytes written. The answers are compared with the generator's truth in every round, so that no
-figure stands for a wrong result. Machines are shared and noisy: read ratios, not milliseconds.
+By default small: a few minutes in which every part shows that it works, and figures that say nothing. With
+`--full` the sizes of the specification, some hours on two cores; only these are worth reading, on a machine
+that does nothing else. What is found is printed and written: with `--full` to benchmarks/RESULTS.md, else to
+build/bench/RESULTS.md. Each workload's section is kept until it is measured again: parts can be run alone.
 
-    make bench ARGS="--files 24 --events 625000 --rounds 3"
+    make bench                                          everything, small
+    make bench ARGS="--full"                            everything, as the specification says
+    make bench ARGS="--full backlog storage"            two parts of it
+    make bench ARGS="backlog --files 6 --events 625000 --candidates polars,chdb"
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import shutil
-import statistics
-import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-from eventmint.config import load_settings
-from eventmint.lake import Lake
-from eventmint.sources.sample import SampleSettings, generate
+from benchmarks.candidates import PEER_PYTHON, ROOT
+from benchmarks.machine import described
+from benchmarks.sitting import FULL, SMALL, Sitting, Sizes, taking_part
 
-ROOT = Path(__file__).parents[1]
-SAMPLE_SECONDS = 0.1
+WORKLOADS = (
+    "backlog", "increment", "questions", "storage", "memory", "start", "scale_out", "month", "safety"
+)  # fmt: skip
+INTRODUCTION = """\
+# Benchmarks
 
-
-@dataclass(frozen=True)
-class Measured:
-    """One process: wall and CPU seconds, the largest memory of its tree in MB."""
-
-    wall_seconds: float
-    cpu_seconds: float
-    peak_mb: float
+Written by `make bench`{full}. Wall and CPU time include the start of the process; CPU and memory are those
+of the whole process tree. Candidates take turns inside each round, tables hold medians. What is measured, how
+and why: [ADR 0009](../docs/adr/0009-benchmarks.md). Compare figures of one table only: machines differ, and
+each of them from itself from hour to hour.
+"""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=6)
-    parser.add_argument("--events", type=int, default=625_000, help="lines per file")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--bad-rate", type=float, default=0.001)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="eventmint-bench-") as name:
-        folder = Path(name)
-        settings = SampleSettings(
-            num_files=options.files,
-            events_per_file=options.events,
-            output_dir=folder / "data",
-            bad_rate=options.bad_rate,
-        )
-        report = generate(settings)
-        newest = max((folder / "data").rglob("*.gz"))
-        rounds = [measure_round(folder, newest) for _ in range(options.rounds)]
-        lake = Lake(load_settings(home=folder, flags={"source.path": "data"}))
-        same = lake.totals().events == report.totals["events"]
-        size = sum(path.stat().st_size for path in (folder / "lake").rglob("*.parquet"))
-    lines = options.files * options.events
-    print(
-        f"{options.files} files x {options.events:,} lines, {options.rounds} rounds, {os.cpu_count()} cores"
+    options = parsed()
+    sizes = chosen_sizes(options)
+    candidates = taking_part(options.candidates)
+    sitting = Sitting(sizes, options.work.resolve(), candidates)
+    sections = sitting.work / ("sections-full" if options.full else "sections-small")
+    sections.mkdir(parents=True, exist_ok=True)
+    packages = tuple(dict.fromkeys(name for c in candidates for name in c.packages))
+    machine = described(PEER_PYTHON if PEER_PYTHON.exists() else None, packages)
+    for name in options.workloads or WORKLOADS:
+        sitting.tell(name)
+        section = import_module(f"benchmarks.workloads.{name}").run(sitting)
+        section.say("Measured on " + "; ".join(machine) + f". {told(sizes)}")
+        print(f"\n{section.text()}", flush=True)
+        (sections / f"{name}.md").write_text(section.text(), encoding="utf-8")
+        write_results(sections, options.results or default_results(options), is_full=options.full)
+    if not options.keep:
+        shutil.rmtree(sitting.work / "scratch", ignore_errors=True)
+    return 0
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    print(f"events equal to the generator's truth: {same}; Parquet {size / lines:,.1f} bytes per line")
-    print(f"{'work':12} {'wall s':>8} {'cpu s':>8} {'cpu/M lines':>12} {'peak MB':>8}")
-    for work, counted in (
-        ("backlog", lines - options.events),
-        ("empty run", 0),
-        ("increment", options.events),
-    ):
-        median = middle([one[work] for one in rounds])
-        per_million = f"{median.cpu_seconds / counted * 1e6:12.2f}" if counted else f"{'':12}"
-        seconds = f"{median.wall_seconds:8.2f} {median.cpu_seconds:8.2f}"
-        print(f"{work:12} {seconds} {per_million} {median.peak_mb:8.0f}")
-    return 0 if same else 1
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)}")
+    parser.add_argument("--full", action="store_true", help="the sizes of the specification")
+    parser.add_argument("--candidates", type=names, metavar="NAMES", help="peers, by comma (default: all)")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench", help="where data are kept")
+    parser.add_argument("--results", type=Path, help="file to write instead")
+    parser.add_argument("--keep", action="store_true", help="leave what the candidates wrote")
+    for field in dataclasses.fields(Sizes):
+        kind = numbers if "tuple" in str(field.type) else int
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, metavar="N")
+    options = parser.parse_args()
+    if unknown := set(options.workloads) - set(WORKLOADS):
+        parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
+    return options
 
 
-def measure_round(folder: Path, newest: Path) -> dict[str, Measured]:
-    """Take in all files but the newest, then nothing, then the newest."""
-    shutil.rmtree(folder / "lake", ignore_errors=True)
-    (folder / "analytics.duckdb").unlink(missing_ok=True)
-    aside = newest.rename(folder / newest.name)
-    try:
-        backlog, empty = run(folder), run(folder)
-    finally:
-        aside.rename(newest)
-    return {"backlog": backlog, "empty run": empty, "increment": run(folder)}
+def chosen_sizes(options: argparse.Namespace) -> Sizes:
+    base = FULL if options.full else SMALL
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(Sizes)}
+    return dataclasses.replace(base, **{name: value for name, value in given.items() if value is not None})
 
 
-def run(folder: Path) -> Measured:
-    """Run the command line once and watch its process tree."""
-    command = [sys.executable, "-m", "eventmint.cli", "-C", str(folder), "-q", "run", "data"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    before, started = _children_cpu(), time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
-    peaks: list[float] = []
-    watcher = threading.Thread(target=lambda: peaks.extend(_memory_until_done(process)))
-    watcher.start()
-    code = process.wait()
-    wall = time.perf_counter() - started
-    watcher.join()
-    if code:
-        raise SystemExit(f"the run ended with exit code {code}")
-    return Measured(wall, _children_cpu() - before, max(peaks, default=0.0))
+def default_results(options: argparse.Namespace) -> Path:
+    return ROOT / "benchmarks" / "RESULTS.md" if options.full else options.work / "RESULTS.md"
 
 
-def middle(measured: list[Measured]) -> Measured:
-    columns = zip(*map(dataclasses.astuple, measured), strict=True)
-    return Measured(*(statistics.median(column) for column in columns))
+def write_results(sections: Path, target: Path, *, is_full: bool) -> None:
+    head = INTRODUCTION.format(full=' ARGS="--full"' if is_full else ", small: these figures say nothing")
+    found = [sections / f"{name}.md" for name in WORKLOADS]
+    parts = [head, *(file.read_text(encoding="utf-8") for file in found if file.exists())]
+    target.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _children_cpu() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
+def told(sizes: Sizes) -> str:
+    return "Sizes: " + ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(sizes).items()) + "."
 
 
-def _memory_until_done(process: subprocess.Popen[bytes]) -> Iterator[float]:
-    while process.poll() is None:
-        yield sum(_resident_mb(pid) for pid in _tree(process.pid))
-        time.sleep(SAMPLE_SECONDS)
+def names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    except OSError:
-        return
-    for child in children:
-        yield from _tree(int(child))
-
-
-def _resident_mb(pid: int) -> float:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,151 @@
+"""Watching a command: what it and every process it starts cost, until the last of them has ended.
+
+CPU and bytes written are the kernel's own accounts of the ended processes (`wait4`); memory is sampled: the
+resident sets of the whole tree added up, shared pages counted as often as they are shared. Linux only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import IO
+
+SAMPLE_SECONDS = 0.05
+LONGEST_WORDS = 300
+_BLOCK_BYTES = 512
+_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One command: wall and CPU seconds, the largest memory of its tree, bytes handed to the disk.
+
+    Attributes:
+        trouble: how it failed, in one line; empty where it succeeded.
+    """
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    written_mb: float
+    trouble: str = ""
+
+
+def measure(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, timeout: float = 3600
+) -> Measured:
+    """Run a command to its end and to that of everything it started."""
+    _adopt_orphans()
+    os.sync()  # what others have left for the disk is not to be paid for by this one
+    with tempfile.TemporaryFile() as said:
+        started = time.perf_counter()
+        process = subprocess.Popen(  # noqa: S603 - our own commands
+            command,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        peaks: list[float] = []
+        watcher = threading.Thread(target=lambda: peaks.extend(_memory_until_done(process.pid)))
+        alarm = threading.Timer(timeout, lambda: os.killpg(process.pid, signal.SIGKILL))
+        watcher.start()
+        alarm.start()
+        try:
+            status, usages = _wait_for_all(process.pid)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        finally:
+            alarm.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)  # subprocess need not look for it any more
+        wall = time.perf_counter() - started
+        watcher.join()
+        trouble = f"exit code {process.returncode}: {_last_line(said)}" if process.returncode else ""
+    return Measured(
+        wall_seconds=wall,
+        cpu_seconds=sum(usage.ru_utime + usage.ru_stime for usage in usages),
+        peak_mb=max(peaks, default=0.0),
+        written_mb=sum(usage.ru_oublock for usage in usages) * _BLOCK_BYTES / 1e6,
+        trouble=trouble,
+    )
+
+
+def middle(measured: Sequence[Measured]) -> Measured:
+    """Return the median of each column; the first trouble that any of them had."""
+
+    def column(name: str) -> float:
+        return float(median(getattr(one, name) for one in measured))
+
+    trouble = next((one.trouble for one in measured if one.trouble), "")
+    return Measured(
+        column("wall_seconds"), column("cpu_seconds"), column("peak_mb"), column("written_mb"), trouble
+    )
+
+
+@cache
+def _adopt_orphans() -> None:
+    """Have processes whose parent ended become our children: a JVM outlives the Python that started it."""
+    ctypes.CDLL(None, use_errno=True).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _wait_for_all(pid: int) -> tuple[int, list[resource.struct_rusage]]:
+    _, status, usage = os.wait4(pid, 0)
+    usages = [usage]
+    while left := [child for child in _children(os.getpid()) if _session(child) == pid]:
+        usages += [os.wait4(orphan, 0)[2] for orphan in left]
+    return status, usages
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def _memory_until_done(pid: int) -> Iterator[float]:
+    while resident := sum(map(_resident_mb, _tree(pid))):
+        yield resident
+        time.sleep(SAMPLE_SECONDS)
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    for child in _children(pid):
+        yield from _tree(child)
+
+
+def _children(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found = task.read_text(encoding="ascii").split()
+        except OSError:
+            continue
+        yield from map(int, found)
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _last_line(said: IO[bytes]) -> str:
+    said.seek(0)
+    lines = [line.strip() for line in said.read().decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1][:LONGEST_WORDS] if lines else "it said nothing"

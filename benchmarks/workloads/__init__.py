@@ -1,0 +1,1 @@
+"""One module per question; each has a `run(sitting)` that returns its section of the results."""
