@@ -2,8 +2,10 @@
 
 By default small: a few minutes in which every part shows that it works, and figures that say nothing. With
 `--full` the sizes of the specification, some hours on two cores; only these are worth reading, on a machine
-that does nothing else. What is found is printed and written: with `--full` to benchmarks/RESULTS.md, else to
-build/bench/RESULTS.md. Each workload's section is kept until it is measured again: parts can be run alone.
+that does nothing else. Where answers are not what they must be, the exit code is 1.
+
+What is found is printed and written: with `--full` to benchmarks/RESULTS.md, else to build/bench/RESULTS.md.
+Each workload's section is kept until it is measured again: parts can be run alone.
 
     make bench                                          everything, small
     make bench ARGS="--full"                            everything, as the specification says
@@ -46,16 +48,20 @@ def main() -> int:
     sections.mkdir(parents=True, exist_ok=True)
     packages = tuple(dict.fromkeys(name for c in candidates for name in c.packages))
     machine = described(PEER_PYTHON if PEER_PYTHON.exists() else None, packages)
+    wrong = []
     for name in options.workloads or WORKLOADS:
         sitting.tell(name)
         section = import_module(f"benchmarks.workloads.{name}").run(sitting)
+        wrong += section.wrong
         section.say("Measured on " + "; ".join(machine) + f". {told(sizes)}")
         print(f"\n{section.text()}", flush=True)
         (sections / f"{name}.md").write_text(section.text(), encoding="utf-8")
         write_results(sections, options.results or default_results(options), is_full=options.full)
     if not options.keep:
         shutil.rmtree(sitting.work / "scratch", ignore_errors=True)
-    return 0
+    for text in wrong:
+        sitting.tell(f"WRONG  {text}")
+    return 1 if wrong else 0
 
 
 def parsed() -> argparse.Namespace:

@@ -9,10 +9,15 @@ from statistics import quantiles
 
 @dataclass
 class Section:
-    """The part of one workload: paragraphs and tables in the order in which they were added."""
+    """The part of one workload: paragraphs and tables in the order in which they were added.
+
+    Attributes:
+        wrong: what must not be and was found all the same; then no figure of the section counts.
+    """
 
     title: str
     blocks: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
         self.blocks.append(text)
@@ -29,8 +34,14 @@ class Section:
         ruler = "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|"
         self.blocks.append("\n".join([lines[0], ruler, *lines[1:]]))
 
+    def require(self, expected: str, found: str, who: str) -> None:
+        """Note that somebody's verdict is not what it must be."""
+        if found != expected:
+            self.wrong.append(f"{who}: {found}")
+
     def text(self) -> str:
-        return "\n\n".join([f"## {self.title}", *self.blocks]) + "\n"
+        wrong = [f"**WRONG**, so these figures say nothing: {text}" for text in self.wrong]
+        return "\n\n".join([f"## {self.title}", *wrong, *self.blocks]) + "\n"
 
 
 def _aligned(cell: str, width: int, column: int) -> str:

@@ -117,9 +117,15 @@ def _session(pid: int) -> int:
 
 
 def _memory_until_done(pid: int) -> Iterator[float]:
-    while resident := sum(map(_resident_mb, _tree(pid))):
+    while resident := sum(map(_resident_mb, _family(pid))):
         yield resident
         time.sleep(SAMPLE_SECONDS)
+
+
+def _family(pid: int) -> set[int]:
+    """The tree of a process, and what it left behind when it ended: orphans are ours by then."""
+    roots = [pid, *(child for child in _children(os.getpid()) if _session(child) == pid)]
+    return {member for root in roots for member in _tree(root)}
 
 
 def _tree(pid: int) -> Iterator[int]:

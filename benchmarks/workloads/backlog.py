@@ -58,6 +58,9 @@ def run(sitting: Sitting) -> Section:
         )
         section.table(HEADS, [row(name, one, found[US], data.lines) for name, one in found.items()])
         tell_what_went_otherwise(section, found)
+    for name, one in clean.items():
+        section.require(EQUAL, one.word, f"{name}, clean data")
+    section.require(EQUAL, dirty[US].word, f"{US}, 0.1 % bad lines")
     ours, theirs = middle(dirty[US].measured), middle(clean[US].measured)
     section.say(
         f"Bad lines cost us {ratio(ours.wall_seconds, theirs.wall_seconds)} of the wall time and "

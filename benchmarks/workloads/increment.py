@@ -2,7 +2,7 @@
 
 The history is made as time would make it: one run per file, each with its commits, so that metadata is as
 long as in a real lake. Its files are smaller than the measured one (`--history-events`), but for the last
-three, which share the hour with it and whose events it delivers again. The lake is put back before each round.
+three, whose events the measured one delivers again. The lake is put back before each round.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ def run(sitting: Sitting) -> Section:
                     f"increment after {home.history:,}: {measured.wall_seconds:.2f} s {measured.trouble}"
                 )
         verdicts = {home.history: compared_with_a_rebuild(home, place / "rebuild") for home in homes}
+    for history, verdict in verdicts.items():
+        section.require(EQUAL, verdict, f"after {history:,} files")
     base = middle(found[homes[0].history])
     rows = []
     for home in homes:
@@ -164,6 +166,8 @@ def tell_of_peers(sitting: Sitting, section: Section) -> None:
                 found[candidate.name].measured.append(measured)
                 found[candidate.name].verdicts.append(candidate.verdict(measured, out, data.answers))
             sitting.tell(f"increment, {candidate.name}: {measured.wall_seconds:.1f} s")
+    for name, one in found.items():
+        section.require(EQUAL, one.word, f"{name}, last file")
     base = found[US].measured[0]
     section.say(
         f"The last of {counted(len(data.files), 'file')} of {sitting.sizes.events:,} lines, one round. "

@@ -55,6 +55,7 @@ def run(sitting: Sitting) -> Section:
         "data files over the days that have any; files and MB are everything in the lake's folder. "
         f"Events equal to the generator's truth: {'yes' if is_right else 'NO'}."
     )
+    section.require("True", str(is_right), "events equal to the generator's truth")
     section.table(HEADS, rows)
     section.say(f"A run of the last part takes {ratio(per_part[-1], per_part[0])} of one of the first.")
     return section

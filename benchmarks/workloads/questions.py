@@ -1,4 +1,4 @@
-"""3. Answers: the five questions of queries.sql, in a cold and in a warm process, at a day and a year of gold.
+"""3. Answers: the five questions of queries.sql, cold and warm, over a day and over a year of gold.
 
 Gold of that size is made directly, by the code that writes and commits every table; its rows are made up.
 """
