@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shutil
+import json
 import sys
 from importlib import import_module
 from pathlib import Path
 
 from benchmarks.candidates import PEER_PYTHON, ROOT
+from benchmarks.goals import section_of_goals
 from benchmarks.machine import described
 from benchmarks.sitting import FULL, SMALL, Sitting, Sizes, taking_part
 
@@ -34,8 +35,8 @@ INTRODUCTION = """\
 
 Written by `make bench`{full}. Wall and CPU time include the start of the process; CPU and memory are those
 of the whole process tree. Candidates take turns inside each round, tables hold medians. What is measured, how
-and why: [ADR 0009](../docs/adr/0009-benchmarks.md). Compare figures of one table only: machines differ, and
-each of them from itself from hour to hour.
+and why: [ADR 0009](../docs/adr/0009-benchmarks.md). Compare figures of one table only: machines differ,
+also from themselves an hour ago.
 """
 
 
@@ -56,9 +57,8 @@ def main() -> int:
         section.say("Measured on " + "; ".join(machine) + f". {told(sizes)}")
         print(f"\n{section.text()}", flush=True)
         (sections / f"{name}.md").write_text(section.text(), encoding="utf-8")
+        (sections / f"{name}.json").write_text(json.dumps(section.facts), encoding="utf-8")
         write_results(sections, options.results or default_results(options), is_full=options.full)
-    if not options.keep:
-        shutil.rmtree(sitting.work / "scratch", ignore_errors=True)
     for text in wrong:
         sitting.tell(f"WRONG  {text}")
     return 1 if wrong else 0
@@ -73,7 +73,6 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--candidates", type=names, metavar="NAMES", help="peers, by comma (default: all)")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench", help="where data are kept")
     parser.add_argument("--results", type=Path, help="file to write instead")
-    parser.add_argument("--keep", action="store_true", help="leave what the candidates wrote")
     for field in dataclasses.fields(Sizes):
         kind = numbers if "tuple" in str(field.type) else int
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, metavar="N")
@@ -95,8 +94,12 @@ def default_results(options: argparse.Namespace) -> Path:
 
 def write_results(sections: Path, target: Path, *, is_full: bool) -> None:
     head = INTRODUCTION.format(full=' ARGS="--full"' if is_full else ", small: these figures say nothing")
-    found = [sections / f"{name}.md" for name in WORKLOADS]
-    parts = [head, *(file.read_text(encoding="utf-8") for file in found if file.exists())]
+    texts = [sections / f"{name}.md" for name in WORKLOADS]
+    facts: dict[str, float] = {}
+    for file in sections.glob("*.json"):
+        facts |= json.loads(file.read_text(encoding="utf-8"))
+    parts = [head, section_of_goals(facts, is_full=is_full).text()]
+    parts += [file.read_text(encoding="utf-8") for file in texts if file.exists()]
     target.write_text("\n".join(parts), encoding="utf-8")
 
 

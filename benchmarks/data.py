@@ -64,7 +64,7 @@ def data_set(
     """Return the data set of these settings; made once, then taken from the shelf."""
     settings = SampleSettings(num_files=files, events_per_file=events, bad_rate=bad_rate, start=start)
     key = hashlib.sha256(json.dumps(settings.as_json(), sort_keys=True).encode()).hexdigest()[:12]
-    folder = shelf / f"{files}x{events}-{bad_rate:g}-{key}"
+    folder = shelf / f"{files}x{events}-{bad_rate:g}-{key}{'' if truth else '-without-truth'}"
     if not folder.exists():
         making = folder.with_name(f"{folder.name}.making")
         shutil.rmtree(making, ignore_errors=True)

@@ -13,11 +13,13 @@ class Section:
 
     Attributes:
         wrong: what must not be and was found all the same; then no figure of the section counts.
+        facts: the figures that goals are held against, by name.
     """
 
     title: str
     blocks: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    facts: dict[str, float] = field(default_factory=dict)
 
     def say(self, text: str) -> None:
         self.blocks.append(text)

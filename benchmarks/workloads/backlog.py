@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.candidates import CANDIDATES, EQUAL, US, Candidate, rotated
+from benchmarks.candidates import CANDIDATES, EQUAL, SPARK, US, Candidate, rotated
 from benchmarks.data import DataSet
 from benchmarks.report import Section, counted, ratio, seconds, span
 from benchmarks.sitting import Sitting
@@ -61,6 +61,7 @@ def run(sitting: Sitting) -> Section:
     for name, one in clean.items():
         section.require(EQUAL, one.word, f"{name}, clean data")
     section.require(EQUAL, dirty[US].word, f"{US}, 0.1 % bad lines")
+    note_facts(section, clean, dirty)
     ours, theirs = middle(dirty[US].measured), middle(clean[US].measured)
     section.say(
         f"Bad lines cost us {ratio(ours.wall_seconds, theirs.wall_seconds)} of the wall time and "
@@ -69,6 +70,17 @@ def run(sitting: Sitting) -> Section:
     if absent := [f"{c.name} ({c.missing})" for c in CANDIDATES if c.missing]:
         section.say(f"Not run: {'; '.join(absent)}.")
     return section
+
+
+def note_facts(section: Section, clean: dict[str, Found], dirty: dict[str, Found]) -> None:
+    walls = {name: middle(one.measured).wall_seconds for name, one in clean.items() if one.has_answered}
+    ours, spark = walls.pop(US), walls.pop(SPARK, None)
+    if spark:
+        section.facts["backlog.spark"] = spark / ours
+    if walls:
+        section.facts["backlog.fastest"] = ours / min(walls.values())
+    cpu_with, cpu_without = (middle(found[US].measured).cpu_seconds for found in (dirty, clean))
+    section.facts["backlog.bad_lines"] = cpu_with / cpu_without
 
 
 def compete(

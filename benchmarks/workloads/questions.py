@@ -39,12 +39,12 @@ def run(sitting: Sitting) -> Section:
         with sitting.fresh("questions") as home:
             make_gold(home, days, sizes.products)
             sitting.tell(f"gold of {counted(days, 'day')} is there")
-            rows += rows_of(sitting, home, days)
+            rows += rows_of(sitting, section, home, days)
     section.table(["", "days", "warm p50", "warm p95", "cold p50", "cold p95", "rows", "database MB"], rows)
     return section
 
 
-def rows_of(sitting: Sitting, home: Path, days: int) -> list[list[object]]:
+def rows_of(sitting: Sitting, section: Section, home: Path, days: int) -> list[list[object]]:
     lake = Lake(load_settings(home=home))
     size_mb = size_mb_of(lake.settings.database_path)
     statements = titled_statements((ROOT / "queries.sql").read_text(encoding="utf-8"))
@@ -59,6 +59,9 @@ def rows_of(sitting: Sitting, home: Path, days: int) -> list[list[object]]:
         all_cold += cold
         name = title.partition(":")[0].rpartition(". ")[2] or f"question {number}"
         rows.append([name, days, *spread(warm), *spread(cold), f"{found:,}", f"{size_mb:.1f}"])
+    if days == max(sitting.sizes.days):
+        section.facts["questions.warm_ms"] = percentile(all_warm, 95)
+        section.facts["questions.cold_ms"] = percentile(all_cold, 95)
     rows.append(["all five", days, *spread(all_warm), *spread(all_cold), "", ""])
     return rows
 

@@ -34,11 +34,14 @@ def run(sitting: Sitting) -> Section:
     rows += [per_million(f"eventmint {name}", size, data, raw) for name, size in other_bytes.items()]
     rows += [per_million(name, size, data, raw) for name, size in peers_bytes(sitting, data).items()]
     section.table(["", "MB per M lines", "of raw", "of gzip", "reduction"], rows)
-    bronze = layers["bronze"] / data.lines
+    bronze, less = layers["bronze"] / data.lines, 1 - layers["bronze"] / raw
+    section.facts["storage.bronze_mb"] = bronze
+    section.facts["storage.silver_mb"] = layers["silver"] / data.lines
+    section.facts["storage.reduction"] = less * 100
     section.say(
         f"The specification expects at most {SPECIFIED_BRONZE_MB} MB of bronze per million events and "
         f"{SPECIFIED_REDUCTION:.0%} less than raw JSON: bronze takes {bronze:.1f} MB, "
-        f"{1 - layers['bronze'] / raw:.1%} less than raw."
+        f"{less:.1%} less than raw."
     )
     section.say("The tables of eventmint, live files only, MB per million lines:")
     section.table(

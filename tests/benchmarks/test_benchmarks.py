@@ -171,6 +171,23 @@ def test_each_candidate_comes_first_in_turn() -> None:
     assert all(sorted(order, key=three.index) == list(three) for order in rounds)
 
 
+def test_a_missed_goal_says_so() -> None:
+    goal = import_module("benchmarks.goals").Goal
+    facts = {"seconds": 3.01, "times": 10.0}
+    assert goal("", "seconds", 3).row(facts)[-1] == "MISSED"
+    assert goal("", "times", 10, at_most=False).row(facts)[-1] == "met"
+    assert goal("", "unknown", 10).row(facts)[-1] == "not measured"
+
+
+def test_wrong_answers_are_told_in_the_results() -> None:
+    section = import_module("benchmarks.report").Section("1. Backlog")
+    section.require("equal", "equal", "Polars, clean data")
+    assert "WRONG" not in section.text()
+    section.require("equal", "answers differ (user_activity)", "chDB, clean data")
+    assert "WRONG" in section.text()
+    assert section.wrong == ["chDB, clean data: answers differ (user_activity)"]
+
+
 def test_the_smallest_form_agrees_with_a_duckdb_script(tmp_path: Path) -> None:
     results = bench(tmp_path, "backlog", "increment", "--candidates", "duckdb script")
     clean, dirty = results.partition("0.1 % bad lines:")[::2]
