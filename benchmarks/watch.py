@@ -117,21 +117,37 @@ def _session(pid: int) -> int:
 
 
 def _memory_until_done(pid: int) -> Iterator[float]:
-    while resident := sum(map(_resident_mb, _family(pid))):
-        yield resident
+    page_mb = os.sysconf("SC_PAGE_SIZE") / 1e6
+    while pages := sum(_resident_pages(root) for root in _roots(pid)):
+        yield pages * page_mb
         time.sleep(SAMPLE_SECONDS)
 
 
-def _family(pid: int) -> set[int]:
-    """The tree of a process, and what it left behind when it ended: orphans are ours by then."""
-    roots = [pid, *(child for child in _children(os.getpid()) if _session(child) == pid)]
-    return {member for root in roots for member in _tree(root)}
+def _roots(pid: int) -> set[int]:
+    """A process, and what it left behind when it ended: orphans are ours by then."""
+    return {pid, *(child for child in _children(os.getpid()) if _session(child) == pid)}
 
 
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    for child in _children(pid):
-        yield from _tree(child)
+def _resident_pages(pid: int, parent: int = 0) -> int:
+    """Pages of a process and of all below it.
+
+    A child of the very size of its parent has just been forked and still shares everything with it: a JVM
+    that starts a small command would otherwise count twice. It may grow while we look, so we look twice.
+    """
+    before, _ = _pages(parent)
+    size, resident = _pages(pid)
+    after, _ = _pages(parent)
+    own = 0 if min(before, after) <= size <= max(before, after) else resident
+    return own + sum(_resident_pages(child, pid) for child in _children(pid))
+
+
+def _pages(pid: int) -> tuple[int, int]:
+    """Pages of the address space of a process, and how many of them are in memory."""
+    try:
+        size, resident = map(int, Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[:2])
+    except OSError:
+        return 0, 0
+    return size, resident
 
 
 def _children(pid: int) -> Iterator[int]:
@@ -141,14 +157,6 @@ def _children(pid: int) -> Iterator[int]:
         except OSError:
             continue
         yield from map(int, found)
-
-
-def _resident_mb(pid: int) -> float:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _last_line(said: IO[bytes]) -> str:

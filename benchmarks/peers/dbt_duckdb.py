@@ -21,7 +21,8 @@ def main(source: str, out: str) -> None:
         ["run", "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), *places]
     )
     if not outcome.success:
-        raise SystemExit(f"dbt run failed: {outcome.exception or outcome.result}")
+        messages = [outcome.exception, *(node.message for node in getattr(outcome.result, "results", ()))]
+        raise SystemExit("; ".join(" ".join(str(told).split()) for told in messages if told))
 
 
 if __name__ == "__main__":

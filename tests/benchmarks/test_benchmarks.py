@@ -152,6 +152,22 @@ def test_a_process_that_outlives_its_parent_is_counted_too() -> None:
     assert peak > 1
 
 
+FORK = (
+    "import os, time; held = b'x' * 200_000_000\nif os.fork() == 0: time.sleep(0.5); os._exit(0)\nos.wait()"
+)
+
+
+def test_memory_that_a_fork_shares_is_counted_once() -> None:
+    code = (
+        "import sys; from benchmarks.watch import measure\n"
+        f"print(measure([sys.executable, '-c', {FORK!r}]).peak_mb)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
+    )
+    assert 200 < float(told.stdout) < 300
+
+
 def test_a_command_that_fails_says_how() -> None:
     code = (
         "import sys; from benchmarks.watch import measure\n"
