@@ -77,6 +77,8 @@ def parsed() -> argparse.Namespace:
         kind = numbers if "tuple" in str(field.type) else int
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, metavar="N")
     options = parser.parse_args()
+    if not Path("/proc/self/statm").exists():
+        parser.error("processes are watched by /proc, which only Linux has")
     if unknown := set(options.workloads) - set(WORKLOADS):
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
     return options

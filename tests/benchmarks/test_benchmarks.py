@@ -20,6 +20,7 @@ from eventmint.sources.sample import SampleSettings, generate
 ROOT = Path(__file__).parents[2]
 PEER_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 NO_PEERS = "optional: needs the packages of requirements-bench.lock (make bench)"
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: processes are watched by /proc")
 SMALLEST = [
     "--files",
     "2",
@@ -136,6 +137,7 @@ BURN = "import time; end = time.process_time() + 0.5\nwhile time.process_time() 
 LEAVE_A_CHILD = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {BURN!r}])"
 
 
+@ON_LINUX
 def test_a_process_that_outlives_its_parent_is_counted_too() -> None:
     # In a process of its own: the watcher adopts orphans from then on.
     code = (
@@ -157,6 +159,7 @@ FORK = (
 )
 
 
+@ON_LINUX
 def test_memory_that_a_fork_shares_is_counted_once() -> None:
     code = (
         "import sys; from benchmarks.watch import measure\n"
@@ -168,6 +171,7 @@ def test_memory_that_a_fork_shares_is_counted_once() -> None:
     assert 200 < float(told.stdout) < 300
 
 
+@ON_LINUX
 def test_a_command_that_fails_says_how() -> None:
     code = (
         "import sys; from benchmarks.watch import measure\n"
@@ -204,6 +208,7 @@ def test_wrong_answers_are_told_in_the_results() -> None:
     assert section.wrong == ["chDB, clean data: answers differ (user_activity)"]
 
 
+@ON_LINUX
 def test_the_smallest_form_agrees_with_a_duckdb_script(tmp_path: Path) -> None:
     results = bench(tmp_path, "backlog", "increment", "--candidates", "duckdb script")
     clean, dirty = results.partition("0.1 % bad lines:")[::2]
