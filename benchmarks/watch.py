@@ -6,6 +6,7 @@ resident sets of the whole tree added up, shared pages counted as often as they 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -150,13 +151,15 @@ def _pages(pid: int) -> tuple[int, int]:
     return size, resident
 
 
-def _children(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found = task.read_text(encoding="ascii").split()
-        except OSError:
-            continue
-        yield from map(int, found)
+def _children(pid: int) -> list[int]:
+    """The children of all threads of a process; none where it ends while we look."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                text = (task / "children").read_text(encoding="ascii")
+                found += map(int, text.split())
+    return found
 
 
 def _last_line(said: IO[bytes]) -> str:
