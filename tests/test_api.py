@@ -169,6 +169,8 @@ QUESTIONS = {
     "quarantine": lambda lake: lake.quarantine(),
     "quarantine_by_reason": lambda lake: lake.quarantine_by_reason(),
     "verify": lambda lake: lake.verify(),
+    "maintain": lambda lake: lake.maintain(),
+    "what maintain would do": lambda lake: lake.maintain(dry_run=True),
 }
 
 

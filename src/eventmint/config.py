@@ -25,6 +25,7 @@ ENV_PREFIX = "EVENTMINT_"
 MIN_MEMORY_MB = 64
 MAX_SETTLE_SECONDS = 3600
 MAX_QUERY_SECONDS = 86_400
+MAX_MAINTAIN_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class RunSettings:
     workers: int = 0
     memory_mb: int = 500
     batch_mb: int = 100
+    maintain_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ MEANINGS = {
     "run.workers": "processes; 0 is one per core",
     "run.memory_mb": "what a statement may hold in memory before it spills to disk",
     "run.batch_mb": "compressed size of the files that are taken in together",
+    "run.maintain_seconds": "the first run of a day may spend so long on what `maintain` does; 0 for never",
     "quality.max_quarantine": "share of lines; a run that sets more aside ends with exit code 3",
     "quality.dedup": 'which columns make two lines one event: "content" for all, or a list',
     "query.max_seconds": "a longer query is stopped; 0 for no limit",
@@ -304,6 +307,11 @@ def _check(settings: Settings) -> None:
     )
     need(settings.query.memory_mb >= MIN_MEMORY_MB, "query.memory_mb", f"must be {MIN_MEMORY_MB} or more")
     need(run.batch_mb >= 1, "run.batch_mb", "must be 1 or more")
+    need(
+        0 <= run.maintain_seconds <= MAX_MAINTAIN_SECONDS,
+        "run.maintain_seconds",
+        f"must lie between 0 and {MAX_MAINTAIN_SECONDS}",
+    )
     need(
         0 <= settings.source.settle_seconds <= MAX_SETTLE_SECONDS,
         "source.settle_seconds",

@@ -36,6 +36,7 @@ from eventmint.engine.duckdb_engine import DuckDBEngine
 from eventmint.engine.parquet import arrow_schema, read_rows, write_table
 from eventmint.engine.protocol import Engine
 from eventmint.errors import FixData, FixSettings, LawBroken
+from eventmint.maintenance.everything import maintain, merge_crowded, plan_maintenance
 from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in
 from eventmint.recheck.everything import recheck
 from eventmint.run_log import Progress, Silent
@@ -46,13 +47,15 @@ from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
 from eventmint.storage.local import fresh_folder
 from eventmint.storage.trouble import telling_trouble
 from eventmint.tables.catalog import LakeCatalog
-from eventmint.tables.commit import Stamp, commit
+from eventmint.tables.commit import Stamp, commit, note
 from eventmint.tables.maintain import trim
 from eventmint.tables.plan import live_files, newest_files, row_count, seq_of
 from eventmint.tables.sizes import ColumnSize, TableSize, column_size, table_size
-from eventmint.values import Law, LedgerEntry, RunReport, Totals
+from eventmint.values import Law, LedgerEntry, Maintenance, RunReport, Totals
 
 log = logging.getLogger(__name__)
+# The property of ops.runs that keeps the day on which maintenance was last complete.
+MAINTAINED = "eventmint.maintained"
 
 
 def open_lake(config: str | os.PathLike[str] | None = None, **overrides: Any) -> Lake:
@@ -136,6 +139,8 @@ class Lake:
                 replan_on_conflict(run, partial(self._record, run, report))
                 for shape in all_contracts():
                     trim(self._catalog.load(shape))
+                if not broken:
+                    self._maintain_when_due(run)
         if broken:
             raise _law_broken(broken)
         return report
@@ -156,6 +161,30 @@ class Lake:
                 return recheck(run)
         with lock(self._catalog.location), self._open_run(datetime.now(UTC)) as run:
             return audit.laws_of_everything(run)
+
+    @telling_trouble()
+    def maintain(
+        self, *, now: datetime | None = None, dry_run: bool = False, max_seconds: float | None = None
+    ) -> Maintenance:
+        """Lay the files of closed days together, forget old snapshots, remove orphans; no row changes.
+
+        Args:
+            now: the time by which days are closed and files old, UTC.
+            dry_run: only say what would be done.
+            max_seconds: begin nothing new after so long; None for no limit.
+        Raises:
+            FixData: there is no lake, or a run has left something undone. LockHeld: a run is at work.
+        """
+        self._require_lake()
+        moment = now or datetime.now(UTC)
+        if dry_run:
+            return plan_maintenance(self._catalog, moment)
+        with lock(self._catalog.location), self._open_run(moment) as run:
+            self._require_settled(run)
+            made = self._maintain(run, max_seconds)
+            if made.is_complete:
+                note(self._catalog.load(contract("ops.runs")), {MAINTAINED: moment.date().isoformat()})
+            return made
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -268,6 +297,39 @@ class Lake:
             return fresh_folder(Path(tempfile.mkdtemp(prefix="eventmint-scratch-")))
         return fresh_folder(self._catalog.root / ".scratch")
 
+    def _maintain(self, run: Run, max_seconds: float | None) -> Maintenance:
+        started = time.perf_counter()
+
+        def is_time_up() -> bool:
+            return max_seconds is not None and time.perf_counter() - started > max_seconds
+
+        made = maintain(run, is_time_up, self._publish)
+        for location in made.damaged:
+            log.warning("damaged, left alone: %s; see `eventmint verify --deep`", location)
+        return dataclasses.replace(made, seconds=time.perf_counter() - started)
+
+    def _maintain_when_due(self, run: Run) -> None:
+        """Maintain once a day, or go on where the time was up; and thin out what this run found crowded."""
+        limit = self.settings.run.maintain_seconds
+        if not limit:
+            return
+        if merge_crowded(run, lambda: False):
+            self._publish()
+        runs = self._catalog.load(contract("ops.runs"))
+        today = run.now.date().isoformat()
+        if runs.properties[MAINTAINED] < today and self._maintain(run, limit).is_complete:
+            note(self._catalog.load(contract("ops.runs")), {MAINTAINED: today})
+
+    def _require_settled(self, run: Run) -> None:
+        """Touch nothing while a stage is behind, or while the books do not balance."""
+        seqs = {seq_of(self._catalog.load(shape)) for shape in all_contracts()}
+        last = self.last_run()
+        if len(seqs) > 1 or (last["checked_seq"] if last else 0) != run.ledger.seq:
+            raise FixData(
+                f"{self._catalog.location}: the last run was cut off, or its books did not balance.",
+                "Run `eventmint run` first, then `eventmint maintain`.",
+            )
+
     def _publish(self) -> None:
         database = self.settings.database_path
         if self.settings.lake.database and not analytics_db.is_current(self._catalog, database):
@@ -341,7 +403,9 @@ class Lake:
         }
         rows = pa.Table.from_pylist([row], schema=arrow_schema(shape))
         path = write_table(rows, shape, run.scratch / f"{report.run_id}.parquet")
-        commit(table, shape, Stamp(report.seq, report.run_id), add=[path])
+        # A lake that is new, or that this version has not seen before, is due tomorrow.
+        due = {} if MAINTAINED in table.properties else {MAINTAINED: run.now.date().isoformat()}
+        commit(table, shape, Stamp(report.seq, report.run_id, properties=due), add=[path])
 
 
 @contextmanager
@@ -371,6 +435,11 @@ def report_to_dict(report: RunReport) -> dict[str, Any]:
     body["laws_hold"] = report.laws_hold
     body["laws"] = [law_to_dict(law) for law in report.laws]
     return body
+
+
+def maintenance_to_dict(made: Maintenance) -> dict[str, Any]:
+    """Return what maintenance did as plain data for JSON."""
+    return {**dataclasses.asdict(made), "changed": made.changed}
 
 
 def law_to_dict(law: Law) -> dict[str, Any]:

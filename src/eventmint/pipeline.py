@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 
-from eventmint.bronze.land import FOOTER_KEY, Landed, Landing, entry_from_json
+from eventmint.bronze.land import Landed, Landing, entries_in
 from eventmint.bronze.ledger import Ledger, batch_id, entries_from_rows, entries_to_table
 from eventmint.contracts import ANSWERS, Contract, contract
-from eventmint.engine.parquet import footer, read_rows, write_table
+from eventmint.engine.parquet import read_rows, write_table
 from eventmint.engine.protocol import Engine, Session
 from eventmint.errors import FixSettings
 from eventmint.gold import aggregate as gold
@@ -49,6 +50,8 @@ DEDUP = "eventmint.dedup"
 # Nothing is known of such a file, so the ledger says nothing of it and the next run tries again.
 TRANSIENT = frozenset({"vanished", "unreadable", "changed_while_reading"})
 BLOCKS = ("gold.product_hours", "gold.daily_users", "gold.daily_sessions")
+# So many files of one day make every run slower that extends its set.
+_CROWDED_FILES = 32
 _REPLANS = 3
 _REFINE_ROWS = 6_000_000
 
@@ -69,6 +72,8 @@ class Run:
     not_read: dict[str, str] = field(default_factory=dict)
     replaced: int = 0
     days: set[date] = field(default_factory=set)
+    # Days whose sets of users or sessions lie in many files, by table.
+    crowded: dict[str, set[date]] = field(default_factory=dict)
 
     @property
     def fetched(self) -> Path:
@@ -125,8 +130,8 @@ def load_ledger(run: Run) -> None:
         return
     landed = files_landed_since(bronze, events, seq_of(table))
     files = live_files(bronze, events) if landed is None else landed
-    notes = [text for file in files if (text := footer(file.location, FOOTER_KEY))]
-    entries = [entry for note in notes if (entry := entry_from_json(note)).seq > seq_of(table)]
+    noted = (entry for file in files for entry in entries_in(file.location))
+    entries = [entry for entry in noted if entry.seq > seq_of(table)]
     _write_ledger(run, table, shape, entries, seq_of(bronze), bronze.properties[BATCH])
 
 
@@ -464,10 +469,17 @@ def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs)
         gold.open_changes(session, [file.location for file in events], [])
         made = gold.extend_set(session, name, [] if anew else [file.location for file in held], *place)
         replaced = held if anew else []
+        _note_crowded(run, name, () if anew else held)
     else:
         made = gold.answer_days(session, name, inputs.blocks(days), *place)
         replaced = held
     commit(table, shape, stamp, add=made, remove=replaced)
+
+
+def _note_crowded(run: Run, name: str, held: Iterable[LiveFile]) -> None:
+    counts = Counter(file.day for file in held if file.day)
+    if days := {day for day, count in counts.items() if count >= _CROWDED_FILES}:
+        run.crowded[name] = days
 
 
 STAGES: tuple[Callable[[Run, Sequence[SourceFile]], None], ...] = (

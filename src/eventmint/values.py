@@ -179,3 +179,50 @@ class RunReport:
     def quarantine_rate(self) -> float:
         judged = self.totals.valid + self.totals.quarantined
         return self.totals.quarantined / judged if judged else 0.0
+
+
+@dataclass(frozen=True)
+class TableMaintenance:
+    """What maintenance did to one table.
+
+    Attributes:
+        files_before, files_after, bytes_before, bytes_after: its live data files.
+        snapshots_expired: old states that were forgotten.
+        files_expired: files that only those knew, and that were removed with them.
+        orphans_removed, orphan_bytes: files that nothing knew.
+    """
+
+    table: str
+    files_before: int = 0
+    files_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    snapshots_expired: int = 0
+    files_expired: int = 0
+    orphans_removed: int = 0
+    orphan_bytes: int = 0
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.files_before != self.files_after or self.snapshots_expired or self.orphans_removed)
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """What maintenance did, or with `dry_run` would do (sizes after a merge are then those before it).
+
+    Attributes:
+        tables: every table of the lake.
+        is_complete: False where the time was up; the rest is done the next time.
+        damaged: files that were left alone because they are not what was written.
+    """
+
+    tables: tuple[TableMaintenance, ...] = ()
+    is_complete: bool = True
+    dry_run: bool = False
+    damaged: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def changed(self) -> bool:
+        return any(table.changed for table in self.tables)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -153,6 +153,34 @@ def test_given_names_are_taken_and_a_full_listing_later_finds_what_they_missed(
     lake_in_s3().run(now=NOW + timedelta(minutes=1), only=[])
     assert lake_in_s3().run(now=NOW + timedelta(minutes=2)).files_landed == 1
     shop.run()
+    assert_same_rows(lake_in_s3(), shop.lake)
+
+
+def test_maintenance_in_s3_merges_files_forgets_and_sweeps_and_changes_no_row(
+    account: Account, tmp_path: Path
+) -> None:
+    rng = Random(8)
+    shop = Shop(tmp_path / "shop")
+    for number, name in enumerate("ab"):
+        shop.deliver(name, *random_events(rng, 12), event(), b"{")
+        account.mirror(shop.source)
+        shop.run()
+        lake_in_s3().run(now=NOW + timedelta(minutes=number))
+    bronze = "lake/bronze/events/data"
+    account.client.put_object(Bucket=NAMES.analytics_bucket, Key=f"{bronze}/left.parquet", Body=b"left")
+    made = lake_in_s3().maintain(now=datetime.now(UTC) + timedelta(days=10))
+    found = {table.table: table for table in made.tables}
+    assert (found["bronze.events"].files_before, found["bronze.events"].files_after) == (2, 1)
+    assert found["bronze.events"].orphans_removed == 1
+    assert found["bronze.events"].snapshots_expired > 0
+    assert len(account.keys(bronze)) == 1
+    assert_same_rows(lake_in_s3(), shop.lake)
+    assert [str(law) for law in lake_in_s3().verify(deep=True) if not law.holds] == []
+    assert account.keys("lake/.scratch") == set()
+    shop.deliver("c", *random_events(rng, 5), event())
+    account.mirror(shop.source)
+    shop.run()
+    lake_in_s3().run(now=NOW + timedelta(minutes=5))
     assert_same_rows(lake_in_s3(), shop.lake)
 
 

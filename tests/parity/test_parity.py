@@ -378,3 +378,20 @@ def test_results_come_in_the_order_of_the_tasks_and_errors_as_they_are(spark: Sp
     with pytest.raises(FixSettings, match="gone.toml: no such configuration file") as caught:
         [*spark.map(load_settings, [None, Path("/gone.toml")], 0)]
     assert caught.value.hint == "Run `eventmint init` to write one."
+
+
+def test_maintenance_on_spark_changes_no_row_and_is_done_after_once(tmp_path: Path) -> None:
+    shop, rng, later = Shop(tmp_path, {"run__engine": "spark"}), Random(9), NOW + timedelta(days=2)
+    for name in "ab":
+        shop.deliver(name, *random_events(rng, 12), event(), b"{bad")
+        shop.run()
+    before = {name: rows_of(shop.lake, name) for name in TABLES}
+    made = shop.lake.maintain(now=later)
+    merged = {table.table for table in made.tables if table.files_after < table.files_before}
+    assert merged == {"bronze.events", "silver.events_cleaned", "gold.daily_users", "gold.daily_sessions"}
+    assert {name: rows_of(shop.lake, name) for name in TABLES} == before
+    assert [str(law) for law in shop.lake.verify(deep=True) if not law.holds] == []
+    assert not shop.lake.maintain(now=later).changed
+    shop.deliver("c", *random_events(rng, 5), event())
+    shop.run()
+    assert_lake_is(shop.lake, shop.expected())

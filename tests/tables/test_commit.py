@@ -468,14 +468,6 @@ def test_changes_cannot_be_told_when_snapshots_have_expired(catalog: LakeCatalog
     assert changed(catalog, 3) == ([], [])
 
 
-def test_changes_cannot_be_told_across_a_compaction(catalog: LakeCatalog, scratch: Path) -> None:
-    add(catalog, scratch, 1, "a", "b")
-    add(catalog, scratch, 2, "ab", remove=["a", "b"], kind="compaction")
-    add(catalog, scratch, 3, "c")
-    assert changes_since(catalog.load(ACTIVITY), ACTIVITY, 1) is None
-    assert changed(catalog, 2) == (["c"], [])
-
-
 # --- A run among other writers ---------------------------------------------------------------------------
 
 

@@ -19,13 +19,15 @@ import pyarrow.compute as pc
 
 from eventmint.bronze.parse import KEPT_RAW_BYTES, WHITE_SPACE, BlockParser
 from eventmint.contracts import contract
-from eventmint.engine.parquet import TableFile
+from eventmint.engine.parquet import TableFile, notes_of
 from eventmint.values import EventRules, LedgerEntry
 
 BLOCK_BYTES = 2 << 20
 # A block of the shortest lines would have millions, and what is made of each of them is far larger.
 BLOCK_LINES = 1 << 15
+# What a file's footer says of the one source file whose lines it holds, and a merged file's of several.
 FOOTER_KEY = "eventmint.entry"
+MERGED_FOOTER_KEY = "eventmint.entries"
 _BOM = b"\xef\xbb\xbf"
 _NEWLINE = b"\n"
 
@@ -234,6 +236,22 @@ def entry_from_json(text: str) -> LedgerEntry:
         if body[name]:
             body[name] = datetime.fromisoformat(body[name]).astimezone(UTC)
     return LedgerEntry(**body)
+
+
+def entries_in(location: str) -> list[LedgerEntry]:
+    """Return what a file of bronze notes of the source files whose lines it holds.
+
+    Raises: ValueError, TypeError, KeyError: the notes are not ours.
+    """
+    notes = notes_of(location)
+    bodies = json.loads(notes.get(MERGED_FOOTER_KEY, "[]"))
+    texts = [notes[FOOTER_KEY]] if FOOTER_KEY in notes else [json.dumps(body) for body in bodies]
+    return [entry_from_json(text) for text in texts]
+
+
+def entries_to_footer(entries: Iterable[LedgerEntry]) -> dict[str, str]:
+    """Return the notes of a file that holds the lines of several source files."""
+    return {MERGED_FOOTER_KEY: f"[{', '.join(map(entry_to_json, entries))}]"}
 
 
 def counts_to_json(counted: Counter[str]) -> str | None:

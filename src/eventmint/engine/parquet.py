@@ -180,14 +180,35 @@ def write_table(rows: pa.Table, contract: Contract, path: Path) -> Path:
     return output.close()
 
 
+def concatenate(locations: Iterable[str], contract: Contract, path: Path, notes: dict[str, str]) -> Path:
+    """Write the rows of files one after the other into one, in their order, a row group in memory at a time.
+
+    Args: notes: key-value metadata of the new file.
+    """
+    output = TableFile(path, contract)
+    try:
+        for location in local_paths(locations):
+            with pq.ParquetFile(location) as file:
+                for number in range(file.num_row_groups):
+                    output.write(file.read_row_group(number, columns=list(contract.column_names)))
+        return output.close(notes)
+    except BaseException:
+        output.discard()
+        raise
+
+
 def read_rows(locations: Iterable[str]) -> list[dict[str, Any]]:
     """Return the rows of files that are known to be small."""
     paths = local_paths(locations)
     return [row for path in paths for row in pq.read_table(path, partitioning=None).to_pylist()]
 
 
+def notes_of(location: str) -> dict[str, str]:
+    """Return a file's key-value metadata."""
+    metadata = pq.read_metadata(open_parquet(location)).metadata or {}
+    return {key.decode(): value.decode() for key, value in metadata.items()}
+
+
 def footer(location: str, key: str) -> str | None:
     """Return an entry of a file's key-value metadata."""
-    metadata = pq.read_metadata(open_parquet(location)).metadata or {}
-    value = metadata.get(key.encode())
-    return value.decode() if value is not None else None
+    return notes_of(location).get(key)

@@ -8,10 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from eventmint.bronze.land import FOOTER_KEY, counts_to_json, entry_from_json
+from eventmint.bronze.land import counts_to_json, entries_in
 from eventmint.bronze.ledger import Ledger, entries_from_rows
 from eventmint.contracts import contract
-from eventmint.engine.parquet import footer, read_rows
+from eventmint.engine.parquet import read_rows
 from eventmint.engine.protocol import Session
 from eventmint.recheck.differences import compare_rows, placed
 from eventmint.recheck.files import TableFiles, subject_of
@@ -63,13 +63,11 @@ def _key(entry: LedgerEntry) -> tuple[str, str, int]:
 def _notes(bronze: TableFiles) -> dict[str, LedgerEntry]:
     """The entries in the footers of bronze's files, by their content."""
     sound = (file.location for file in bronze.files if file.location not in bronze.altered)
-    found = {}
+    found: dict[str, LedgerEntry] = {}
     for location in sound:
         # A file without a digest may have a note that nobody has written.
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            if text := footer(location, FOOTER_KEY):
-                entry = entry_from_json(text)
-                found[str(entry.sha256)] = entry
+            found |= {str(entry.sha256): entry for entry in entries_in(location)}
     return found
 
 
@@ -105,11 +103,13 @@ def laws_of_bronze(session: Session, bronze: TableFiles, ledger: Ledger) -> Iter
     files = {file.location: file for file in bronze.files}
     by_stem = {file.stem: file.location for file in bronze.files}
     nothing = _Content()
+    # Of a merged file that nobody can read, nobody knows whose lines it held.
+    is_unknown = bool(bronze.broken - {by_stem.get(sha) for sha in landed})
     for sha in sorted(held.keys() | landed.keys()):
         content = held.get(sha, nothing)
         entry = landed.get(sha)
         locations = content.locations or ({by_stem[sha]} if sha in by_stem else set())
-        if locations & bronze.broken:
+        if locations & bronze.broken or (is_unknown and not locations):
             continue  # named already, and nothing can be said of its rows
         subject = " and ".join(subject_of(bronze.shape, files[location]) for location in sorted(locations))
         for terms, left, right, detail in _terms(entry, content):

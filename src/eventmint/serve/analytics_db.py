@@ -21,7 +21,15 @@ from eventmint.errors import FixData
 from eventmint.storage import is_s3, local_paths
 from eventmint.storage.local import sync_folders
 from eventmint.tables.catalog import LakeCatalog
-from eventmint.tables.plan import Changes, TableHandle, changes_since, is_ours_since, live_files, seq_of
+from eventmint.tables.plan import (
+    Changes,
+    TableHandle,
+    changes_since,
+    files_changed_since,
+    is_ours_since,
+    live_files,
+    seq_of,
+)
 
 # Readable by every DuckDB since 1.0, and by the tools that ship an old one.
 STORAGE_VERSION = "v1.0.0"
@@ -84,9 +92,14 @@ def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
         connection.execute("BEGIN")
         for shape in _shown_contracts(catalog):
             table = catalog.load(shape)
-            seq, identity, _ = published.get(shape.table, (0, "", 0))
-            is_ours = identity == str(table.metadata.table_uuid) and is_ours_since(table, seq)
-            changes = changes_since(table, shape, seq) if is_ours else None
+            seq, identity, snapshot = published.get(shape.table, (0, "", 0))
+            changes = None
+            if identity == str(table.metadata.table_uuid) and is_ours_since(table, seq):
+                # A table has the rows; a view names files, and a compaction moves rows to others.
+                if shape.table in _TABLES:
+                    changes = changes_since(table, shape, seq)
+                else:
+                    changes = files_changed_since(table, shape, snapshot)
             complete = changes is None
             if changes is None:
                 changes = Changes(tuple(live_files(table, shape)))

@@ -7,8 +7,11 @@ there when that returns. Nothing here knows what a table is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,30 @@ def list_folder(folder: str) -> list[str]:
     from eventmint.storage import s3
 
     return [item.location for item in s3.list_objects(f"{folder}/")]
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file as a listing showed it."""
+
+    location: str
+    size_bytes: int
+    modified: datetime
+
+
+def list_files(folder: str) -> Iterator[StoredFile]:
+    """Yield all files below a folder; one that goes meanwhile may be left out."""
+    if is_s3(folder):
+        from eventmint.storage import s3
+
+        for item in s3.list_objects(f"{folder}/"):
+            yield StoredFile(item.location, item.size_bytes, item.modified)
+        return
+    for path in sorted(Path(folder).rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and not path.is_symlink():
+                status = path.stat()
+                yield StoredFile(str(path), status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
 def remove(locations: Iterable[str]) -> None:

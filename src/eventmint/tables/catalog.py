@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from eventmint.errors import EventmintError, FixData, FixSettings
 from eventmint.storage import is_s3
 from eventmint.storage.local import make_folder
 from eventmint.storage.trouble import machine_trouble
-from eventmint.tables.plan import TableHandle, address, uri_of
+from eventmint.tables.plan import KNOWN_SINCE, TableHandle, address, uri_of
 
 _TYPES: dict[str, IcebergType] = {
     "binary": BinaryType(),
@@ -163,7 +164,11 @@ class LakeCatalog:
             schema=schema,
             location=uri_of(self._place(contract)),
             partition_spec=_partition_spec(contract, schema),
-            properties={"format-version": "2", **table_properties(contract)},
+            properties={
+                "format-version": "2",
+                KNOWN_SINCE: datetime.now(UTC).isoformat(),
+                **table_properties(contract),
+            },
         )
 
     def _place(self, contract: Contract) -> str:

@@ -26,6 +26,7 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Operation, Summary
 
 from eventmint.contracts import Contract
 from eventmint.crash_points import reached
@@ -33,7 +34,18 @@ from eventmint.errors import Bug, TryAgain
 from eventmint.storage import open_parquet, put
 from eventmint.storage.trouble import machine_trouble
 from eventmint.tables.manifests import keep_few
-from eventmint.tables.plan import BATCH, EPOCH, KIND, SEQ, LiveFile, TableHandle, address, seq_of, uri_of
+from eventmint.tables.plan import (
+    BATCH,
+    COMPACTION,
+    EPOCH,
+    KIND,
+    SEQ,
+    LiveFile,
+    TableHandle,
+    address,
+    seq_of,
+    uri_of,
+)
 
 # Names one commit, so that its author can tell it from any other.
 MARK = "eventmint.commit"
@@ -50,7 +62,8 @@ class Stamp:
     Attributes:
         seq: number of the last batch that the table includes after this commit.
         batch: hash of that batch's file versions.
-        kind: `batch`, `restate` or `compaction`.
+        kind: `batch`, or `compaction` where the same rows are laid into other files: then the stamp stays,
+            and whoever follows the table's changes sees that no row came or went.
         properties: further properties that the table gets in the same step.
     """
 
@@ -82,6 +95,9 @@ def commit(
         # Planned before somebody else went on: a stamp that went back would have batches counted twice.
         raise Conflict(f"{contract.table}: another writer is ahead of batch {stamp.seq}.", "Run again.")
     data_files = _adopt(table, contract, add)
+    is_compaction = stamp.kind == COMPACTION
+    if is_compaction:
+        _require_same_rows(contract, data_files, remove)
     mark = uuid.uuid4().hex
     transaction = _Staged(table)
     said = {SEQ: str(stamp.seq), BATCH: stamp.batch, MARK: mark}
@@ -93,6 +109,8 @@ def commit(
     with update.overwrite() if remove else update.fast_append() as producer:
         keep_few(producer)
         _keep_what_was_written(producer)
+        if is_compaction:
+            _say_replace(producer)
         for data_file in data_files:
             producer.append_data_file(data_file)
         for live in remove:
@@ -135,6 +153,22 @@ def _keep_what_was_written(producer: Any) -> None:
     producer._clean_all_uncommitted = lambda: None  # noqa: SLF001 - it has no other door
 
 
+def _require_same_rows(contract: Contract, add: Sequence[DataFile], remove: Sequence[LiveFile]) -> None:
+    before, after = sum(live.rows for live in remove), sum(file.record_count for file in add)
+    if before != after:
+        raise Bug(f"{contract.table}: a compaction would make {after:,} rows of {before:,}.")
+
+
+def _say_replace(producer: Any) -> None:
+    """Call the snapshot what Iceberg calls a compaction, for every program that follows the table."""
+    summed_up = producer._summary  # noqa: SLF001 - PyIceberg makes no such commit and has no door for it
+
+    def summary(said: dict[str, str]) -> Summary:
+        return Summary(Operation.REPLACE, **summed_up(said).additional_properties)
+
+    producer._summary = summary  # noqa: SLF001
+
+
 def _marks(table: TableHandle) -> set[str]:
     """The marks of the commits that the table has taken, as the catalog says now."""
     # Over SQLite, a connection whose COMMIT failed would show what it did not commit: ask on another one.
@@ -143,6 +177,14 @@ def _marks(table: TableHandle) -> set[str]:
     fresh = table.catalog.load_table(table.name())
     summaries = (snapshot.summary for snapshot in fresh.snapshots() if snapshot.summary)
     return {summary.additional_properties.get(MARK, "") for summary in summaries}
+
+
+def note(table: TableHandle, properties: dict[str, str]) -> None:
+    """Set properties of a table that say nothing of its rows; not where another writer came first."""
+    transaction = table.transaction()
+    transaction.set_properties(properties)
+    with contextlib.suppress(CommitFailedException):
+        transaction.commit_transaction()
 
 
 def data_folder(table: TableHandle) -> str:

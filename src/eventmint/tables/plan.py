@@ -5,7 +5,7 @@ Reads metadata only; no row is touched here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -24,6 +24,10 @@ from eventmint.storage.digests import stem_in
 # A table as it was when it was loaded: plans are made from it and commits on it.
 TableHandle = Table
 SEQ, BATCH, KIND = "eventmint.seq", "eventmint.batch", "eventmint.kind"
+# Since when a table is known to be this one; what lies there from before is not its own.
+KNOWN_SINCE = "eventmint.known-since"
+# The kind of a commit that lays the same rows into other files. Iceberg calls it REPLACE, and so do we.
+COMPACTION = "compaction"
 _FEW_DAYS = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -110,19 +114,45 @@ def changes_since(table: TableHandle, contract: Contract, seq: int) -> Changes |
     Returns: None when that can't be told any more (the snapshots have expired): rebuild from all files.
     """
     newer = _snapshots_after(table, seq)
-    if newer is None or any(_summary(snapshot).get(KIND) == "compaction" for snapshot in newer):
+    if newer is None:
         return None
-    added: dict[str, LiveFile] = {}
-    removed: dict[str, LiveFile] = {}
+    changes = Changes()
     for snapshot in newer:
         entries = list(_entries(table, contract, snapshot))
-        if _is_rewrite(snapshot) and not any(file.location in added for _, file in entries):
+        came = {file.location for file in changes.added}
+        if is_rewrite(snapshot) and not any(file.location in came for _, file in entries):
             continue  # the rows are those that the table had at `seq` already, in other files
-        for status, file in entries:
-            if status == ManifestEntryStatus.ADDED:
-                added[file.location] = file
-            elif added.pop(file.location, None) is None:
-                removed[file.location] = file
+        changes = _and_then(changes, entries)
+    return changes
+
+
+def files_changed_since(table: TableHandle, contract: Contract, snapshot_id: int) -> Changes | None:
+    """Return the files that came and went after a snapshot, also where their rows did not.
+
+    Returns: None when that can't be told any more.
+    """
+    newest_first = []
+    snapshot = table.current_snapshot()
+    while snapshot is not None and snapshot.snapshot_id != snapshot_id:
+        newest_first.append(snapshot)
+        parent = snapshot.parent_snapshot_id
+        snapshot = None if parent is None else table.snapshot_by_id(parent)
+    if snapshot is None:
+        return None
+    changes = Changes()
+    for newer in reversed(newest_first):
+        changes = _and_then(changes, list(_entries(table, contract, newer)))
+    return changes
+
+
+def _and_then(changes: Changes, entries: Sequence[tuple[ManifestEntryStatus, LiveFile]]) -> Changes:
+    added = {file.location: file for file in changes.added}
+    removed = {file.location: file for file in changes.removed}
+    for status, file in entries:
+        if status == ManifestEntryStatus.ADDED:
+            added[file.location] = file
+        elif added.pop(file.location, None) is None:
+            removed[file.location] = file
     return Changes(tuple(added.values()), tuple(removed.values()))
 
 
@@ -134,7 +164,7 @@ def files_landed_since(table: TableHandle, contract: Contract, seq: int) -> list
     newer = _snapshots_after(table, seq)
     if newer is None:
         return None
-    entries = (entry for one in newer if not _is_rewrite(one) for entry in _entries(table, contract, one))
+    entries = (entry for one in newer if not is_rewrite(one) for entry in _entries(table, contract, one))
     return [file for status, file in entries if status == ManifestEntryStatus.ADDED]
 
 
@@ -165,12 +195,20 @@ def _snapshots_after(table: TableHandle, seq: int) -> list[Snapshot] | None:
 
 
 def newest_files(table: TableHandle, contract: Contract) -> list[LiveFile]:
-    """Return the files that the newest commit added."""
+    """Return the files that the newest commit added which brought rows; all, where that can't be told."""
     snapshot = table.current_snapshot()
-    if snapshot is None:
-        return []
-    entries = _entries(table, contract, snapshot)
-    return [file for status, file in entries if status == ManifestEntryStatus.ADDED]
+    rewritten: set[str] = set()
+    while snapshot is not None and is_rewrite(snapshot):
+        entries = _entries(table, contract, snapshot)
+        rewritten |= {file.location for status, file in entries if status == ManifestEntryStatus.DELETED}
+        parent = snapshot.parent_snapshot_id
+        snapshot = None if parent is None else table.snapshot_by_id(parent)
+    if snapshot is not None:
+        entries = _entries(table, contract, snapshot)
+        added = [file for status, file in entries if status == ManifestEntryStatus.ADDED]
+        if not any(file.location in rewritten for file in added):
+            return added
+    return live_files(table, contract)
 
 
 def address(uri: str) -> str:
@@ -193,7 +231,7 @@ def _snapshot_seq(snapshot: Snapshot) -> int:
     return int(_summary(snapshot).get(SEQ, "9" * 18))
 
 
-def _is_rewrite(snapshot: Snapshot) -> bool:
+def is_rewrite(snapshot: Snapshot) -> bool:
     """Whether a commit only laid the same rows into other files, as optimizers and compaction do."""
     return snapshot.summary is not None and snapshot.summary.operation == Operation.REPLACE
 
@@ -244,6 +282,14 @@ def _day_condition(contract: Contract, days: Collection[date]) -> BooleanExpress
     return And(
         GreaterThanOrEqual(column, min(days).isoformat()), LessThanOrEqual(column, max(days).isoformat())
     )
+
+
+def lower_bound(file: LiveFile, contract: Contract, column: str) -> bytes:
+    """What sorts files by the least value of a column, as their statistics have it; nothing sorts first."""
+    found = next(c for c in contract.columns if c.name == column)
+    bound = (file.data_file.lower_bounds or {}).get(found.id, b"")
+    # Iceberg writes numbers little-endian; those of ours that sort files are instants after 1970.
+    return bound[::-1] if found.type == "timestamptz" else bound
 
 
 def latest_instant(files: Iterable[LiveFile], contract: Contract, column: str) -> datetime | None:
