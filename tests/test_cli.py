@@ -492,6 +492,7 @@ def test_ctrl_c_ends_with_130_and_the_next_run_finishes(eventmint: Eventmint, tm
         (["quarantine", "--reason", "json_invalid"], {"reason", "count", "lines"}),
         (["query", "SELECT 1 AS one"], {"columns", "rows", "truncated", "title"}),
         (["verify"], {"laws_hold", "laws"}),
+        (["maintain", "--dry-run"], {"tables", "is_complete", "dry_run", "damaged", "seconds", "changed"}),
         (["doctor"], {"healthy", "checks", "settings"}),
     ],
 )

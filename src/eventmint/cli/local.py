@@ -484,6 +484,26 @@ def verify(call: Call, *, deep: bool) -> int:
 
 @on_target
 @cli.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.pass_obj
+def maintain(call: Call, *, dry_run: bool) -> None:
+    """The same rows in fewer files; old states and orphans go.
+
+    A run does it by itself once a day, for at most run.maintain_seconds.
+    """
+    from eventmint.lake import Lake, maintenance_to_dict
+    from eventmint.serve.screens import draw_maintenance
+    from eventmint.serve.terminal import watching
+
+    with watching(sys.stderr, call.is_silent) as progress:
+        made = Lake(call.settings_on_target(), progress).maintain(dry_run=dry_run)
+    call.put(maintenance_to_dict(made), draw_maintenance)
+    for location in made.damaged:
+        call.say(plain(f"damaged, left alone: {location}; see `eventmint verify --deep`"))
+
+
+@on_target
+@cli.command()
 @click.pass_obj
 def doctor(call: Call) -> int:
     """Can a run succeed here? Each complaint with its cure."""

@@ -277,6 +277,47 @@ def _verdict(holds: bool | None) -> str:
     return {True: "hold", False: "BROKEN: see `eventmint verify`", None: "not checked yet"}[holds]
 
 
+def draw_maintenance(page: Page, document: Document) -> None:
+    """What was done to each table, or would be; one line where there was nothing to do."""
+    touched = [
+        table
+        for table in document["tables"]
+        if table["files_before"] != table["files_after"]
+        or table["snapshots_expired"]
+        or table["orphans_removed"]
+    ]
+    if not touched:
+        page.line("nothing to do" if document["is_complete"] else "no time for anything: run it again")
+        return
+    if document["dry_run"]:
+        page.line("this would be done; sizes after a merge are known then only")
+    page.table(
+        [
+            Column("table"),
+            right("files"),
+            right("after"),
+            right("bytes"),
+            right("after"),
+            right("expired"),
+            right("orphans"),
+        ],
+        [
+            [
+                table["table"],
+                f"{table['files_before']:,}",
+                f"{table['files_after']:,}",
+                f"{table['bytes_before']:,}",
+                f"{table['bytes_after']:,}",
+                f"{table['snapshots_expired']:,}",
+                f"{table['orphans_removed']:,}",
+            ]
+            for table in touched
+        ],
+    )
+    if not document["is_complete"]:
+        page.line("the time was up: run it again for the rest")
+
+
 # ---- files, quarantine, health ---------------------------------------------------------------------------
 
 
