@@ -35,6 +35,7 @@ class Snapshot:
     files: tuple[DataFile, ...]
     added: tuple[DataFile, ...] = ()
     removed: tuple[DataFile, ...] = ()
+    timestamp_ms: int = 0
 
     @property
     def manifest_list(self) -> str:
@@ -145,7 +146,14 @@ class Table:
             table_uuid=self.state.identity,
             current_snapshot_id=self.state.head_id,
             default_spec_id=self.state.spec.spec_id,
+            metadata_log=(),
+            statistics=(),
+            partition_statistics=(),
         )
+
+    @property
+    def metadata_location(self) -> str:
+        return f"memory:{self.state.identity}"
 
     @property
     def maintenance(self) -> Any:

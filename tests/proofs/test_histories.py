@@ -19,7 +19,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, cached_property
@@ -51,7 +51,7 @@ from eventmint import crash_points
 from eventmint.config import Settings
 from eventmint.contracts import all_contracts
 from eventmint.engine.duckdb_engine import DuckDBEngine, DuckDBSession, connect
-from eventmint.errors import LockHeld
+from eventmint.errors import FixData, LockHeld
 from eventmint.lake import Lake
 from eventmint.tables import commit as commit_module
 from eventmint.values import RunReport
@@ -338,6 +338,36 @@ class History(RuleBasedStateMachine):
         with at_crash_point(number, run_too):
             report = self.run_once()
         self.finished(report)
+
+    # what keeps it small
+
+    @precondition(lambda self: self.has_lake)
+    @rule(age=st.sampled_from((0, 2, 9000)))
+    def maintenance(self, age: int) -> None:
+        """Merge, and perhaps forget all states but the newest; a lake that was left undone is refused."""
+        self.told.append(repr(("maintenance", age)))
+        try:
+            made = self.shop.lake.maintain(now=next_moment() + timedelta(days=age))
+        except FixData:
+            self.yard.done["maintenances refused after a run that was cut off"] += 1
+        else:
+            assert made.is_complete
+            self.yard.done["maintenances"] += 1
+            if not self.is_stale:
+                self.check()
+
+    @precondition(lambda self: self.has_lake)
+    @rule(where=st.integers(1, CRASH_POINTS // 4))
+    def maintenance_that_is_cut_off(self, where: int) -> None:
+        def cut(_point: str) -> None:
+            raise CutOff
+
+        self.told.append(repr(("maintenance cut off", where)))
+        with suppress(CutOff, FixData), at_crash_point(where, cut):
+            self.shop.lake.maintain(now=next_moment() + timedelta(days=9000))
+        self.yard.done["maintenances cut off"] += 1
+        if not self.is_stale:
+            self.check()
 
     # what other programs do
 
