@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,8 +17,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eventmint.contracts import Column, Contract, contract
+from eventmint.engine import duckdb_engine, parquet
 from eventmint.engine.duckdb_engine import DuckDBEngine, DuckDBSession, connect, quoted, scan_sql, sql_type
 from eventmint.engine.parquet import (
     ROW_GROUP_ROWS,
@@ -52,7 +57,7 @@ def shape_of(**columns: str) -> Contract:
         Column(name, number, kind, required=False, doc="")
         for number, (name, kind) in enumerate(columns.items(), 1)
     ]
-    return Contract("test", "rows", "one row per row", "", "", (), tuple(made))
+    return Contract("test", "rows", "one row per row", "", "", (), "", tuple(made))
 
 
 PLAIN = shape_of(day="date", hour="int", name="string", amount="decimal(15,6)")
@@ -556,6 +561,80 @@ def test_split_files_take_rows_in_any_portions(folder: Path) -> None:
     found = {stem_in(path.name): [row["name"] for row in read_rows([str(path)])] for path in files.close()}
     assert found == {"s-1": ["a", "a", "d"], "s-2": ["a", "c"], "s-3": ["d", "d"]}
     assert files.close() == []
+
+
+# --- A column to look rows up by --------------------------------------------------------------------------
+
+TIMED = dataclasses.replace(shape_of(time="timestamptz", visit="string"), lookup="visit", bounds=("time",))
+HOSTILE = ("", "'", "x' OR true --", "a\x00b", "\u202ename", "\n", "long " * 40, "é", "NULL")
+
+
+def visits(*rows: tuple[int, str | None]) -> pa.Table:
+    start = datetime(2026, 1, 15, tzinfo=UTC)
+    found = ({"time": start + timedelta(minutes=minute), "visit": visit} for minute, visit in rows)
+    return rows_of(TIMED, *found)
+
+
+def test_rows_of_one_value_lie_together_in_order_of_time(folder: Path) -> None:
+    given = visits((5, "b"), (3, "a"), (9, None), (1, "b"), (2, None), (3, "a"), (0, "c"))
+    path = write_table(given, TIMED, folder / "a.parquet")
+    found = [(row["time"].minute, row["visit"]) for row in read_rows([str(path)])]
+    assert found == [(1, "b"), (5, "b"), (3, "a"), (3, "a"), (0, "c"), (2, None), (9, None)]
+
+
+def test_a_file_says_which_values_it_does_not_have(folder: Path) -> None:
+    given = visits(*((number % 60, f"s-{number}") for number in range(20_000)))
+    path = write_table(given, TIMED, folder / "a.parquet")
+
+    def may_be_there(value: str) -> bool:
+        asked = "SELECT bool_or(NOT bloom_filter_excludes) FROM parquet_bloom_probe($1, 'visit', $2)"
+        ((told,),) = duckdb.execute(asked, [str(path), value]).fetchall()
+        return bool(told)
+
+    assert all(may_be_there(f"s-{number}") for number in range(0, 20_000, 100))
+    assert sum(may_be_there(f"t-{number}") for number in range(200)) <= 2
+
+
+def test_what_waits_for_a_row_group_is_bounded_over_all_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "LOOKUP_GROUP_ROWS", 10)
+    files = SplitFiles(TIMED, folder, "s", ("visit",))
+    for minute in range(30):
+        files.write(visits(*((minute, visit) for visit in "aab")))
+        assert sum(file.waiting_rows for file in files._open.values()) < 10
+    paths = files.close()
+    assert [sum(group_sizes(path)) for path in paths] == [60, 30]
+    assert min(group_sizes(paths[0])[:-1]) >= 5  # the fullest goes first
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("sparse_times", [0, 1, 1000])
+def test_a_look_up_finds_all_that_is_probed_for_and_no_row_twice(
+    sparse_times: int, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = st.lists(st.tuples(st.integers(0, 130), st.sampled_from([*HOSTILE, *"abc", None])), max_size=12)
+    held, probed = data.draw(rows), data.draw(rows)
+    folder = tmp_path_factory.mktemp("look up")
+    path = write_table(visits(*held), TIMED, folder / "held.parquet")
+    sought = write_table(visits(*probed), TIMED, folder / "probe.parquet")
+    with pytest.MonkeyPatch.context() as patch, DuckDBEngine(1, 100).session(folder / "s") as session:
+        patch.setattr(duckdb_engine, "_SPARSE_TIMES", sparse_times)
+        session.scan("held", TIMED, [str(path)])
+        session.scan("probes", TIMED, [str(sought)])
+        session.table("probe", "SELECT DISTINCT time AS event_time, visit FROM probes")
+        session.view("timed", "SELECT time AS event_time, visit FROM held")
+        for lookup in ("", "visit"):
+            sql = session.at_times("event_time, visit", "timed", "probe", lookup)
+            found = [(minutes_of(row["event_time"]), row["visit"]) for row in session.rows(sql)]
+            must = Counter(row for row in held if row in probed)
+            may = Counter(row for row in held if row[0] in {minute for minute, _ in probed})
+            assert must <= Counter(found) <= may
+
+
+def minutes_of(moment: datetime) -> int:
+    return (moment - datetime(2026, 1, 15, tzinfo=UTC)) // timedelta(minutes=1)
 
 
 # --- Many files at once -----------------------------------------------------------------------------------

@@ -47,7 +47,9 @@ class Column:
 class Contract:
     """One table: `grain` says what a row is; `partition` is a column name or `day(column)`, empty for none.
 
-    `bounds` lists the columns whose smallest and largest value per file are kept, for pruning.
+    `bounds` lists the columns whose smallest and largest value per file are kept, for pruning. `lookup` is a
+    column by which few rows are looked for among many: rows of equal values lie together, and every row group
+    says by a Bloom filter which values it may have.
     """
 
     schema: str
@@ -56,6 +58,7 @@ class Contract:
     doc: str
     partition: str
     bounds: tuple[str, ...]
+    lookup: str
     columns: tuple[Column, ...]
 
     @property
@@ -96,6 +99,7 @@ def contract(table: str) -> Contract:
         doc=tree["doc"],
         partition=tree.get("partition", ""),
         bounds=tuple(tree.get("bounds", ())),
+        lookup=tree.get("lookup", ""),
         columns=columns,
     )
 

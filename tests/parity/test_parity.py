@@ -90,7 +90,7 @@ def shape_of(**columns: str) -> Contract:
         Column(name, number, kind.removesuffix("!"), required=kind.endswith("!"), doc="")
         for number, (name, kind) in enumerate(columns.items(), 1)
     ]
-    return Contract("test", "rows", "one row per row", "", "", (), tuple(made))
+    return Contract("test", "rows", "one row per row", "", "", (), "", tuple(made))
 
 
 def lake_at(folder: Path, engine: str, source: Path, **settings: Any) -> Lake:

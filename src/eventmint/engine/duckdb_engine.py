@@ -31,6 +31,7 @@ _WORTH_A_PROCESS_BYTES = 8 << 20
 _PR_SET_PDEATHSIG = 1
 # Up to so many times per hour are looked up by value.
 _SPARSE_TIMES = 1_000
+_LISTED_CHARACTERS = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPES = {
     "binary": "BLOB",
@@ -134,32 +135,55 @@ class DuckDBSession:
     def instant(self, moment: datetime) -> str:
         return f"TIMESTAMPTZ '{moment.astimezone(UTC).isoformat()}'"
 
-    def at_times(self, fields: str, relation: str, probe: str) -> str:
+    def at_times(self, fields: str, relation: str, probe: str, lookup: str = "") -> str:
         """See `engine.protocol.Session`.
 
         What is probed for is dense in the last hours, where a join is best, and sparse in older ones, where a
-        list of times lets the scan skip all other columns.
+        list of times lets the scan skip all other columns, and a list of values of the lookup most files.
         """
-        self.table(
-            "probed_hours", f"SELECT event_time, {self.hour_number('event_time')} AS hour FROM {probe}"
-        )
-        counts = self.rows("SELECT hour, COUNT(*) AS n FROM probed_hours GROUP BY hour")
+        self.table("probed_hours", f"SELECT *, {self.hour_number('event_time')} AS hour FROM {probe}")
+        counts = self.rows("SELECT hour, COUNT(DISTINCT event_time) AS n FROM probed_hours GROUP BY hour")
         dense = [row["hour"] for row in counts if row["n"] > _SPARSE_TIMES]
         sparse = f"hour NOT IN ({', '.join(map(str, dense))})" if dense else "true"
-        found = self.rows(f"SELECT event_time FROM probed_hours WHERE {sparse}")
-        times = ", ".join(self.instant(row["event_time"]) for row in found) or "NULL"
-        parts = [f"SELECT {fields} FROM {relation} WHERE event_time IN ({times})"]
+        found = self.rows(f"SELECT * FROM probed_hours WHERE {sparse}")
+        parts = [
+            f"SELECT {fields} FROM {relation} WHERE {condition}"
+            for condition in self._are_probed(found, lookup)
+        ]
         for start in dense:
             first, end = (self.instant(_EPOCH + timedelta(hours=number)) for number in (start, start + 1))
             parts.append(
                 f"SELECT {fields} FROM {relation} WHERE event_time >= {first} AND event_time < {end} "
                 f"AND event_time IN (SELECT event_time FROM {probe})"
             )
-        return " UNION ALL ".join(parts)
+        return " UNION ALL ".join(parts) or f"SELECT {fields} FROM {relation} WHERE false"
+
+    def _are_probed(self, found: Sequence[dict[str, Any]], lookup: str) -> Iterator[str]:
+        """Conditions that between them hold for each row that is probed for, and only once."""
+        if not lookup:
+            if found:
+                yield f"event_time IN ({self._instants(found)})"
+            return
+        listed = [row for row in found if _may_be_listed(row[lookup])]
+        values = ", ".join(map(quoted, sorted({row[lookup] for row in listed})))
+        if listed:
+            # By the lookup first: its Bloom filters spare most files even their times.
+            yield f"{lookup} IN ({values}) AND event_time IN ({self._instants(listed)})"
+        if others := [row for row in found if not _may_be_listed(row[lookup])]:
+            is_other = f"({lookup} IS NULL OR {lookup} NOT IN ({values}))" if listed else "true"
+            yield f"{is_other} AND event_time IN ({self._instants(others)})"
+
+    def _instants(self, rows: Sequence[dict[str, Any]]) -> str:
+        return ", ".join(map(self.instant, sorted({row["event_time"] for row in rows})))
 
     def flagged(self, fields: str, relation: str, column: str, among: str, flag: str) -> str:
         # Not EXISTS nor a join: for IN, DuckDB builds its hash table from the few, and copies no column.
         return f"SELECT {fields}, {column} IN (SELECT {column} FROM {among}) AS {flag} FROM {relation}"
+
+
+def _may_be_listed(value: str | None) -> bool:
+    """Whether a value from data is short and plain enough to stand in a statement."""
+    return value is not None and len(value) <= _LISTED_CHARACTERS and value.isprintable()
 
 
 class DuckDBOutput:

@@ -61,10 +61,13 @@ class Session(Protocol):
     def instant(self, moment: datetime) -> str:
         """SQL for an instant."""
 
-    def at_times(self, fields: str, relation: str, probe: str) -> str:
+    def at_times(self, fields: str, relation: str, probe: str, lookup: str = "") -> str:
         """SELECT of the rows of `relation` whose `event_time` is one of those in the temporary table `probe`.
 
         Nearly all that is probed for is newer than what is held; the scan of what is held must be short.
+
+        Args:
+            lookup: a column of both: rows with a value that `probe` does not have may be left out.
         """
 
     def flagged(self, fields: str, relation: str, column: str, among: str, flag: str) -> str:

@@ -129,7 +129,7 @@ class SparkWork:
     def instant(self, moment: datetime) -> str:
         return f"TIMESTAMP '{moment.astimezone(UTC).isoformat()}'"
 
-    def at_times(self, fields: str, relation: str, probe: str) -> str:
+    def at_times(self, fields: str, relation: str, probe: str, lookup: str = "") -> str:  # noqa: ARG002 - it joins
         """See `engine.protocol.Session`: a semi join; the range lets the scan skip files and row groups."""
         [span] = self.rows(f"SELECT MIN(event_time) AS first, MAX(event_time) AS last FROM {probe}")
         if span["first"] is None:
@@ -221,7 +221,8 @@ class SparkOutput:
             # Brings the rows of a file together in one task, those of a very large one in several.
             by = f"({', '.join(copies)})" if copies else ""
             rows = self._session.frame(f"SELECT /*+ REBALANCE{by} */ * FROM to_write")
-            if order := [*copies, *self._contract.bounds]:
+            lookup = [self._contract.lookup] if self._contract.lookup else []
+            if order := [*copies, *lookup, *self._contract.bounds]:
                 rows = rows.sortWithinPartitions(*order)
             rows.write.options(**_WRITE_OPTIONS).parquet(_address(self._partial), partitionBy=copies)
         return self._adopt()

@@ -132,8 +132,11 @@ def _find_suspects(session: Session, columns: Sequence[str], held_until: datetim
     fields = f"{_FIELDS}, {session.row_hash(columns)} AS key_hash"
     if "event_time" in columns:
         known = f"event_time <= {session.instant(held_until)}" if held_until else "false"
-        session.table("probe", f"SELECT DISTINCT event_time FROM fresh WHERE {known}")
-        session.table("maybe_rivals", session.at_times(fields, "held", "probe"))
+        lookup = contract("silver.events_cleaned").lookup
+        lookup = lookup if lookup in columns else ""
+        probed = ", ".join(filter(None, ("event_time", lookup)))
+        session.table("probe", f"SELECT DISTINCT {probed} FROM fresh WHERE {known}")
+        session.table("maybe_rivals", session.at_times(fields, "held", "probe", lookup))
     else:
         session.table("probe", "SELECT DISTINCT key_hash FROM fresh")
         matches = f"{session.row_hash(columns)} IN (SELECT key_hash FROM probe)"
