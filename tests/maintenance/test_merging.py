@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -153,7 +155,7 @@ def test_the_next_run_touches_the_days_of_its_own_file_only(tmp_path: Path) -> N
     assert shop.run().days == (TODAY,)
 
 
-def test_silver_is_sorted_by_five_minutes_and_person_also_where_the_sort_was_cut(
+def test_silver_lies_by_five_minutes_and_person_each_visit_together_also_where_the_sort_was_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lay, "SORTED_ROWS", 5)
@@ -163,18 +165,17 @@ def test_silver_is_sorted_by_five_minutes_and_person_also_where_the_sort_was_cut
     assert rows_of(shop.lake, "silver.events_cleaned") == before
     for file in files_of(shop.lake, "silver.events_cleaned"):
         rows = pq.read_table(file.location, partitioning=None).to_pylist()
-        places = [
-            (
-                row["event_hour"],
-                row["event_time"].minute // 5,
-                row["user_id"],
-                row["session_id"],
-                row["event_time"],
-            )
-            for row in rows
-        ]
-        assert len({hour for hour, *_ in places}) == 3
-        assert places == sorted(places)
+        visits = [[*visit] for _, visit in groupby(rows, itemgetter("session_id"))]
+        assert len(visits) == len({row["session_id"] for row in rows})
+        assert all(visit == sorted(visit, key=itemgetter("event_time")) for visit in visits)
+        assert len({visit[0]["event_hour"] for visit in visits}) == 3
+        assert [*map(place_of, visits)] == sorted(map(place_of, visits))
+
+
+def place_of(visit: list[dict[str, Any]]) -> tuple[Any, ...]:
+    first = visit[0]
+    minutes = first["event_time"].minute // 5
+    return first["event_hour"], minutes, first["user_id"], first["session_id"]
 
 
 def test_bronze_keeps_the_lines_of_each_source_file_together_and_in_order(tmp_path: Path) -> None:
