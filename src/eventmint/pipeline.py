@@ -312,11 +312,9 @@ def _intake(
 ) -> Intake:
     bronze, events = run.open("bronze.events")
     ledger = run.ledger
-    spans = [e for sha in came | gone if (e := ledger.landed(sha)).first_event_time]
-    if not spans:
+    span = _span_of(ledger, came | gone)
+    if not span:
         return Intake([], [])
-    firsts, lasts = [e.first_event_time for e in spans], [e.last_event_time for e in spans]
-    span = (min(t for t in firsts if t), max(t for t in lasts if t))
     timed = span if run.key_has_time else None
     held_files = live_files(silver, shape, between=timed)
     held = [file.location for file in held_files]
@@ -326,6 +324,14 @@ def _intake(
         return Intake(fresh, held, until, fresh_contents)
     around = [file.location for file in live_files(bronze, events, between=timed)]
     return Intake(fresh, held, until, fresh_contents, around, gone, around, stayed)
+
+
+def _span_of(ledger: Ledger, contents: frozenset[str]) -> tuple[datetime, datetime] | None:
+    """The first and last time of the events in some file contents; None where they have none."""
+    entries = [ledger.landed(sha) for sha in contents]
+    firsts = [entry.first_event_time for entry in entries if entry.first_event_time]
+    lasts = [entry.last_event_time for entry in entries if entry.last_event_time]
+    return (min(firsts), max(lasts)) if firsts and lasts else None
 
 
 def _files_of(
@@ -376,10 +382,26 @@ def _keep_books(run: Run) -> None:
     changes = changes_since(silver, events, seq_of(table))
     held = live_files(table, shape)
     books = books_of.books_from_rows(read_rows(f.location for f in held))
-    days = changes.days if changes else {file.day for file in live_files(silver, events) if file.day}
-    counted = count_books(run, sorted(days | (set() if changes else {day for day, _ in books})))
+    before, after = (run.ledger.live_contents(seq_of(one)) for one in (table, silver))
+    # Lines that only repeat what silver has changed nothing there, but are lines of their day all the same.
+    if changes:
+        days = {*changes.days, *_days_of_lines(run, before ^ after)}
+    else:
+        days = {file.day for file in live_files(silver, events) if file.day} | _days_of_lines(run, after)
     kept = {hour: book for hour, book in books.items() if changes and hour[0] not in days}
+    counted = count_books(run, sorted(days))
     _replace_books(run, table, shape, held, {**kept, **counted}, _stamp(run, seq_of(silver)))
+
+
+def _days_of_lines(run: Run, contents: frozenset[str]) -> set[date]:
+    bronze, lines = run.open("bronze.events")
+    span = _span_of(run.ledger, contents)
+    if not span:
+        return set()
+    files = live_files(bronze, lines, between=span)
+    with run.engine.session(run.scratch) as session:
+        session.scan("bronze_files", lines, [file.location for file in files])
+        return books_of.days_of_lines(session, "bronze_files", contents)
 
 
 def count_books(run: Run, days: Sequence[date]) -> books_of.Books:
