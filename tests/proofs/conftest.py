@@ -73,7 +73,7 @@ def _tell(
         terminal.write_line(f"{family.replace('_', ' ')}: {verdict}, {seconds[family]:.0f} s")
         for what, count in book.items():
             terminal.write_line(f"  {count:>11,}  {what}")
-    target = REPOSITORY / "build" / f"proofs-{length}.json"
+    target = Path(os.environ.get("PROOF_BOOKS", REPOSITORY / "build")) / f"proofs-{length}.json"
     target.parent.mkdir(exist_ok=True)
     # Families may be run one by one: each is kept as it last ran.
     families = json.loads(target.read_text())["families"] if target.exists() else {}

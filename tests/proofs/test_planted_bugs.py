@@ -62,7 +62,8 @@ def run_tests(copy: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess
             *("--basetemp", str(copy.parent / "temp"), *tests),
         ],
         cwd=REPOSITORY,
-        env=environment | {"PYTHONPATH": path, "WITNESS": str(witness)},
+        # A proof that finds a planted bug keeps that to itself.
+        env=environment | {"PYTHONPATH": path, "WITNESS": str(witness), "PROOF_BOOKS": str(copy.parent)},
         capture_output=True,
         text=True,
         timeout=300,
