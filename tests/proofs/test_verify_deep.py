@@ -379,7 +379,9 @@ def test_metadata_that_cannot_be_read_is_named_with_its_table(
             if how == "cut short":
                 file.write_bytes(body[: rng.randrange(len(body))])
         laws = broken(shop)
-        named = {law.subject for law in laws if law.terms == "metadata readable"}
+        # One that is cut right behind its header reads well, but names nothing any more.
+        terms = ("metadata readable", "rows of the table = rows of its files")
+        named = {law.subject for law in laws if law.terms in terms}
         assert named == damaged, (kind, how, again, [str(law) for law in laws])
         assert all(law.detail for law in laws if law.terms == "metadata readable")
         proof.tried(f"{kind} {how}, found and named", len(damaged))
@@ -434,7 +436,8 @@ def test_a_lake_that_a_crash_left_between_two_commits_breaks_nothing(
 ) -> None:
     points = [f"commit {table}: {when}" for table in TABLES for when in ("before", "after")]
     rng = proof.random("crashes")
-    for point in sorted(rng.sample(points, proof.times(3, len(points))))[half::2]:
+    ahead = "commit bronze.events: after"  # the only table that may be ahead of the ledger
+    for point in sorted({ahead, *rng.sample(points, proof.times(3, len(points)))})[half::2]:
         shop = put_back(image)
         shop.deliver("a", *random_events(proof.random(point), 20), b"{")
         shop.deliver("c", *random_events(proof.random(point, "c"), 20), event(user_id="new"))

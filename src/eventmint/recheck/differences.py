@@ -78,9 +78,20 @@ def compare(session: Session, shape: Contract, made: str, held: str) -> dict[str
     counts = session.rows("SELECT _location, SUM(ABS(n)) AS n FROM differing GROUP BY _location")
     for row in counts:
         found[row["_location"]].count = int(row["n"])
-    for row in session.rows(f"SELECT * FROM differing ORDER BY {names} LIMIT {_FETCHED}") if counts else []:
+    for row in _fetched(session, shape) if counts else []:
         _add(found[row.pop("_location")], row, int(row.pop("n")))
     return found
+
+
+def _fetched(session: Session, shape: Contract) -> list[dict[str, Any]]:
+    """Some rows that differ; with times as text where damage has made one that no calendar knows."""
+    rest = f"FROM differing ORDER BY {', '.join(shape.column_names)} LIMIT {_FETCHED}"
+    try:
+        return session.rows(f"SELECT * {rest}")
+    except (OverflowError, ValueError):
+        times = {column.name for column in shape.columns if column.type in ("date", "timestamptz")}
+        columns = (f"CAST({n} AS STRING) AS {n}" if n in times else n for n in shape.column_names)
+        return session.rows(f"SELECT {', '.join(columns)}, n, _location {rest}")
 
 
 def compare_rows(made: Iterable[Row], held: Iterable[tuple[str, Row]]) -> dict[str | None, Difference]:

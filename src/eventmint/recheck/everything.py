@@ -45,6 +45,7 @@ def _laws(run: Run) -> Iterator[Law]:
 def _is_complete(run: Run) -> bool:
     """Whether no stage is behind another: only then do the sums of one table speak of those of the next."""
     names = (
+        "bronze.events",
         "bronze.ingested_files",
         "silver.events_cleaned",
         "silver.event_hours",
