@@ -377,7 +377,8 @@ def test_metadata_that_cannot_be_read_is_named_with_its_table(
             body = file.read_bytes()
             file.unlink()
             if how == "cut short":
-                file.write_bytes(body[: rng.randrange(len(body))])
+                # Avro ends with a marker of 16 bytes: without it nothing that the file says is lost.
+                file.write_bytes(body[: rng.randrange(len(body) - 16)])
         laws = broken(shop)
         # One that is cut right behind its header reads well, but names nothing any more.
         terms = ("metadata readable", "rows of the table = rows of its files")

@@ -205,7 +205,10 @@ def _field_id(field: Any) -> int:
 
 def _wrongly_noted(one: TableFiles, file: LiveFile, path: str) -> list[str]:
     """What the manifest says otherwise than the file's own footer."""
-    found = noted_of(one.table, path)
+    try:
+        found = noted_of(one.table, path)
+    except ValueError as err:  # the table's settings for it are damaged
+        return [_words(err)]
     wrong = []
     for name in _NOTED:
         left, right = getattr(file.data_file, name), found[name]
