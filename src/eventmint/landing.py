@@ -16,7 +16,7 @@ from eventmint.bronze.land import Landed, Landing, land
 from eventmint.crash_points import reached
 from eventmint.sources.fetch import fetch
 from eventmint.sources.gunzip import UnreadableFile, VerifiedGzip, sha256_of
-from eventmint.storage import is_s3, put
+from eventmint.storage import folder_for, is_s3, put
 from eventmint.values import SourceFile
 
 
@@ -43,7 +43,7 @@ def land_one(landing: Landing) -> Landed:
     entry = landing.entry
     file = SourceFile(entry.path, landing.location, entry.version, entry.size_bytes, entry.received_at)
     try:
-        with _near(file) as path, _folder_for(landing.staging) as folder:
+        with _near(file) as path, folder_for(landing.staging) as folder:
             gzip = VerifiedGzip(path)
             landed = land(landing, gzip, folder)
             if gzip.sha256 != entry.sha256:
@@ -64,15 +64,6 @@ def _near(file: SourceFile) -> Iterator[Path]:
         if isinstance(fetched, UnreadableFile):
             raise fetched
         yield Path(fetched.location)
-
-
-@contextmanager
-def _folder_for(staging: str) -> Iterator[Path]:
-    if not is_s3(staging):
-        yield Path(staging)
-        return
-    with tempfile.TemporaryDirectory(prefix="eventmint-") as folder:
-        yield Path(folder)
 
 
 def _staged(landed: Landed, staging: str) -> Landed:

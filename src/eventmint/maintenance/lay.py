@@ -7,9 +7,7 @@ are sorted by the engine, a few hours at a time, so that no sort is larger than 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from eventmint.contracts import Contract, contract
 from eventmint.crash_points import reached
 from eventmint.engine.parquet import concatenate
 from eventmint.engine.protocol import Place, Session
-from eventmint.storage import is_s3, local_paths, put, shrink_downloads
+from eventmint.storage import folder_for, is_s3, local_paths, put, shrink_downloads
 from eventmint.storage.digests import digest_in, digest_of
 
 # So many rows are sorted at once: about an hour at the specification's volume.
@@ -59,7 +57,7 @@ def lay_in_order(task: Task) -> str:
     notes = {}
     if task.table == "bronze.events":
         notes = entries_to_footer(entry for location in task.locations for entry in entries_in(location))
-    with _folder_for(task.staging) as folder:
+    with folder_for(task.staging) as folder:
         path = concatenate(task.locations, contract(task.table), folder / f"{task.stem}.parquet", notes)
         shrink_downloads()
         if not is_s3(task.staging):
@@ -101,12 +99,3 @@ def _spans(session: Session, hour: str) -> Iterator[tuple[int, int]]:
         if rows >= SORTED_ROWS or row is counted[-1]:
             yield first, row["hour"]
             first, rows = None, 0
-
-
-@contextmanager
-def _folder_for(staging: str) -> Iterator[Path]:
-    if not is_s3(staging):
-        yield Path(staging)
-        return
-    with tempfile.TemporaryDirectory(prefix="eventmint-") as folder:
-        yield Path(folder)

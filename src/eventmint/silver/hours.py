@@ -92,7 +92,7 @@ def recount_day(
         key: the columns that make two lines one event; None for all of them.
     """
     of_day = f"CAST(event_time AS DATE) = DATE '{day.isoformat()}'"
-    session.view("live_lines", f"SELECT * FROM {bronze_files} WHERE {_are_valid(live_contents)}")
+    session.view("live_lines", f"SELECT * FROM {bronze_files} WHERE {are_valid(live_contents)}")
     session.view("day_lines", f"SELECT * FROM live_lines WHERE {of_day}")
     session.view("day_events", f"SELECT * FROM {silver_files} WHERE {of_day}")
     identity = ", ".join(key or EVENT_COLUMNS)
@@ -122,11 +122,12 @@ def recount_day(
 def days_of_lines(session: Session, bronze_files: str, contents: Collection[str]) -> set[date]:
     """Return the days that the valid lines of some file contents are of."""
     hour = session.hour_number("event_time")
-    found = session.rows(f"SELECT DISTINCT {hour} AS hour FROM {bronze_files} WHERE {_are_valid(contents)}")
+    found = session.rows(f"SELECT DISTINCT {hour} AS hour FROM {bronze_files} WHERE {are_valid(contents)}")
     return {_hour(row["hour"])[0] for row in found}
 
 
-def _are_valid(contents: Collection[str]) -> str:
+def are_valid(contents: Collection[str]) -> str:
+    """Condition for the valid lines of some file contents."""
     # Hexadecimal hashes of our own making: safe to write out.
     return f"problem IS NULL AND source_sha256 IN ({', '.join(map(repr, sorted(contents))) or 'NULL'})"
 

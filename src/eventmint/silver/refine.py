@@ -19,7 +19,7 @@ from datetime import datetime
 
 from eventmint.contracts import contract, model_sql
 from eventmint.engine.protocol import Place, Session
-from eventmint.silver.hours import Books, read_books
+from eventmint.silver.hours import Books, are_valid, read_books
 from eventmint.values import EVENT_COLUMNS, NATURAL_KEY
 
 _FIELDS = ", ".join(EVENT_COLUMNS)
@@ -120,10 +120,7 @@ def _prepare(session: Session, intake: Intake, columns: Sequence[str]) -> None:
 
 
 def _valid_lines(files: str, contents: Collection[str] | None) -> str:
-    condition = "problem IS NULL"
-    if contents is not None:
-        # Hexadecimal hashes of our own making: safe to write out.
-        condition += f" AND source_sha256 IN ({', '.join(repr(sha) for sha in sorted(contents)) or 'NULL'})"
+    condition = "problem IS NULL" if contents is None else are_valid(contents)
     return f"SELECT {_FIELDS} FROM {files} WHERE {condition}"
 
 

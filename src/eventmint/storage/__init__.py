@@ -8,6 +8,7 @@ there when that returns. Nothing here knows what a table is.
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -156,3 +157,13 @@ def _by_place(locations: Iterable[str]) -> tuple[list[str], list[str]]:
     for location in locations:
         (far if is_s3(location) else near).append(location)
     return near, far
+
+
+@contextlib.contextmanager
+def folder_for(staging: str) -> Iterator[Path]:
+    """A folder of this machine to make files in that go to `staging`: itself, unless that lies in S3."""
+    if not is_s3(staging):
+        yield Path(staging)
+        return
+    with tempfile.TemporaryDirectory(prefix="eventmint-") as folder:
+        yield Path(folder)
