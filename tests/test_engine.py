@@ -626,11 +626,30 @@ def test_a_look_up_finds_all_that_is_probed_for_and_no_row_twice(
         session.table("probe", "SELECT DISTINCT time AS event_time, visit FROM probes")
         session.view("timed", "SELECT time AS event_time, visit FROM held")
         for lookup in ("", "visit"):
-            sql = session.at_times("event_time, visit", "timed", "probe", lookup)
-            found = [(minutes_of(row["event_time"]), row["visit"]) for row in session.rows(sql)]
+            session.find_at_times("found", "event_time, visit", "timed", "probe", lookup)
+            rows_found = session.rows("SELECT * FROM found")
+            found = [(minutes_of(row["event_time"]), row["visit"]) for row in rows_found]
             must = Counter(row for row in held if row in probed)
             may = Counter(row for row in held if row[0] in {minute for minute, _ in probed})
             assert must <= Counter(found) <= may
+
+
+def test_the_few_are_what_a_large_relation_is_joined_by(tmp_path: Path) -> None:
+    """DuckDB does not know how many rows our files have: left alone, it would hold all of them."""
+    path = write_table(visits(*((minute, "a") for minute in range(100))), TIMED, tmp_path / "held.parquet")
+    with DuckDBEngine(1, 100).session(tmp_path / "s") as session:
+        session.scan("held", TIMED, [str(path)])
+        session.table("few", "SELECT time FROM held LIMIT 7")
+        plans = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session, "table", lambda _, sql: plans.extend(session.rows(f"EXPLAIN {sql}")))
+            session.find_among("found", "*", "held", "time", "few")
+        plan = plans[0]["explain_value"]
+        assert "RIGHT_SEMI" not in plan
+        assert "SEMI" in plan
+        session.find_among("found", "*", "held", "time", "few")
+        assert len(session.rows("SELECT * FROM found")) == 7
+        assert session.rows("SELECT current_setting('disabled_optimizers') AS off") == [{"off": ""}]
 
 
 def minutes_of(moment: datetime) -> int:

@@ -235,7 +235,7 @@ BUGS = (
     Bug(
         "silver is appended without looking at what it holds",
         "silver/refine.py",
-        'session.table("maybe_rivals", session.at_times(fields, "held", "probe", lookup))',
+        'session.find_at_times("maybe_rivals", fields, "held", "probe", lookup)',
         'session.table("maybe_rivals", f"SELECT {fields} FROM held WHERE false")',
         (f"{RUNS}::test_late_and_early_files_in_any_order_give_the_answers_of_the_oracle",),
     ),

@@ -135,7 +135,11 @@ class DuckDBSession:
     def instant(self, moment: datetime) -> str:
         return f"TIMESTAMPTZ '{moment.astimezone(UTC).isoformat()}'"
 
-    def at_times(self, fields: str, relation: str, probe: str, lookup: str = "") -> str:
+    def find_among(self, name: str, fields: str, relation: str, column: str, among: str) -> None:
+        with self._right_side_first():
+            self.table(name, self._among(fields, relation, column, among))
+
+    def find_at_times(self, name: str, fields: str, relation: str, probe: str, lookup: str = "") -> None:
         """See `engine.protocol.Session`.
 
         What is probed for is dense in the last hours, where a join is best, and sparse in older ones, where a
@@ -152,11 +156,29 @@ class DuckDBSession:
         ]
         for start in dense:
             first, end = (self.instant(_EPOCH + timedelta(hours=number)) for number in (start, start + 1))
-            parts.append(
-                f"SELECT {fields} FROM {relation} WHERE event_time >= {first} AND event_time < {end} "
-                f"AND event_time IN (SELECT event_time FROM {probe})"
+            of_hour = (
+                f"(SELECT * FROM {relation} WHERE event_time >= {first} AND event_time < {end}) AS of_hour"
             )
-        return " UNION ALL ".join(parts) or f"SELECT {fields} FROM {relation} WHERE false"
+            parts.append(self._among(fields, of_hour, "event_time", probe))
+        with self._right_side_first():
+            self.table(name, " UNION ALL ".join(parts) or f"SELECT {fields} FROM {relation} WHERE false")
+
+    @staticmethod
+    def _among(fields: str, relation: str, column: str, among: str) -> str:
+        return f"SELECT {fields} FROM {relation} WHERE {column} IN (SELECT {column} FROM {among})"
+
+    @contextmanager
+    def _right_side_first(self) -> Iterator[None]:
+        """Let joins build their hash table from the right side, as they are written.
+
+        DuckDB builds it from the side that it takes to be smaller, and does not know how many rows our scans
+        have: it may take the files of a day to be fewer than a handful of values.
+        """
+        self._connection.execute("SET disabled_optimizers = 'build_side_probe_side'")
+        try:
+            yield
+        finally:
+            self._connection.execute("RESET disabled_optimizers")
 
     def _are_probed(self, found: Sequence[dict[str, Any]], lookup: str) -> Iterator[str]:
         """Conditions that between them hold for each row that is probed for, and only once."""

@@ -61,8 +61,15 @@ class Session(Protocol):
     def instant(self, moment: datetime) -> str:
         """SQL for an instant."""
 
-    def at_times(self, fields: str, relation: str, probe: str, lookup: str = "") -> str:
-        """SELECT of the rows of `relation` whose `event_time` is one of those in the temporary table `probe`.
+    def find_among(self, name: str, fields: str, relation: str, column: str, among: str) -> None:
+        """Make a temporary table of the rows of `relation` whose `column` is one of those in `among`.
+
+        Args:
+            among: values, few against `relation`.
+        """
+
+    def find_at_times(self, name: str, fields: str, relation: str, probe: str, lookup: str = "") -> None:
+        """Make a temporary table of the rows of `relation` at the times (`event_time`) that `probe` has.
 
         Nearly all that is probed for is newer than what is held; the scan of what is held must be short.
 

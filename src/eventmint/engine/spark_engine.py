@@ -129,16 +129,25 @@ class SparkWork:
     def instant(self, moment: datetime) -> str:
         return f"TIMESTAMP '{moment.astimezone(UTC).isoformat()}'"
 
-    def at_times(self, fields: str, relation: str, probe: str, lookup: str = "") -> str:  # noqa: ARG002 - it joins
+    def find_among(self, name: str, fields: str, relation: str, column: str, among: str) -> None:
+        self.table(name, f"SELECT {fields} FROM {relation} WHERE {column} IN (SELECT {column} FROM {among})")
+
+    def find_at_times(
+        self,
+        name: str,
+        fields: str,
+        relation: str,
+        probe: str,
+        lookup: str = "",  # noqa: ARG002 - it joins
+    ) -> None:
         """See `engine.protocol.Session`: a semi join; the range lets the scan skip files and row groups."""
         [span] = self.rows(f"SELECT MIN(event_time) AS first, MAX(event_time) AS last FROM {probe}")
         if span["first"] is None:
-            return f"SELECT {fields} FROM {relation} WHERE false"
-        return (
-            f"SELECT {fields} FROM {relation} WHERE event_time >= {self.instant(span['first'])} "
-            f"AND event_time <= {self.instant(span['last'])} "
-            f"AND event_time IN (SELECT event_time FROM {probe})"
-        )
+            self.table(name, f"SELECT {fields} FROM {relation} WHERE false")
+            return
+        first, last = (self.instant(span[end]) for end in ("first", "last"))
+        near = f"(SELECT * FROM {relation} WHERE event_time >= {first} AND event_time <= {last}) AS near"
+        self.find_among(name, fields, near, "event_time", probe)
 
     def flagged(self, fields: str, relation: str, column: str, among: str, flag: str) -> str:
         # A join: Spark knows no IN in a SELECT list.

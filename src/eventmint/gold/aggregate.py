@@ -43,7 +43,11 @@ def extend_set(
         held: the set's files of the touched days; none to make the sets of whole days anew.
     """
     table = contract(table_name)
-    session.scan("held_set", table, held)
+    *_, member = table.column_names
+    session.scan("day_set", table, held)
+    # Of the day's set only those that came again: joined as a whole, all of it would be held in memory.
+    columns = ", ".join(table.column_names)
+    session.find_among("held_set", columns, "day_set", member, "came")
     return session.write(model_sql(table_name, session.dialect), table, folder, stem, ("event_date",))
 
 

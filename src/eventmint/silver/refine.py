@@ -133,11 +133,10 @@ def _find_suspects(session: Session, columns: Sequence[str], held_until: datetim
         lookup = lookup if lookup in columns else ""
         probed = ", ".join(filter(None, ("event_time", lookup)))
         session.table("probe", f"SELECT DISTINCT {probed} FROM fresh WHERE {known}")
-        session.table("maybe_rivals", session.at_times(fields, "held", "probe", lookup))
+        session.find_at_times("maybe_rivals", fields, "held", "probe", lookup)
     else:
         session.table("probe", "SELECT DISTINCT key_hash FROM fresh")
-        matches = f"{session.row_hash(columns)} IN (SELECT key_hash FROM probe)"
-        session.table("maybe_rivals", f"SELECT {fields} FROM held WHERE {matches}")
+        session.find_among("maybe_rivals", "*", f"(SELECT {fields} FROM held) AS hashed", "key_hash", "probe")
     session.table(
         "suspects",
         "SELECT key_hash "

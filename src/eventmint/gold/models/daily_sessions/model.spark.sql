@@ -1,7 +1,7 @@
 -- Generated from model.sql by `python -m eventmint.engine.dialect`. Do not edit.
 /* gold.daily_sessions: the set of sessions of a day. */
 /* Grain: one row per UTC day and session. */
-/* In: came (events that came), held_set (the days' rows so far). Out: the rows to add. */
+/* In: came (events that came), held_set (of the days' rows so far at least those that came again). Out: the rows to add. */
 WITH seen /* one row per day and session that came */ AS (
   SELECT DISTINCT
     event_date,

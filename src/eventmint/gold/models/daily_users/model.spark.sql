@@ -1,7 +1,7 @@
 -- Generated from model.sql by `python -m eventmint.engine.dialect`. Do not edit.
 /* gold.daily_users: the set of users of a day. */
 /* Grain: one row per UTC day and user. */
-/* In: came (events that came), held_set (the days' rows so far). Out: the rows to add. */
+/* In: came (events that came), held_set (of the days' rows so far at least those that came again). Out: the rows to add. */
 WITH seen /* one row per day and user that came */ AS (
   SELECT DISTINCT
     event_date,
