@@ -60,6 +60,24 @@ def test_the_figures_replace_those_of_the_run_before(page: str) -> None:
     assert once.partition(END)[2] == page.partition(END)[2]
 
 
+def test_a_family_that_did_not_run_keeps_its_figures(page: str) -> None:
+    kept = with_figures(page, RESULT | {"families": {}})
+    assert kept.partition(BEGIN)[2].count("\n|") == page.partition(BEGIN)[2].count("\n|") > 50
+    other = RESULT["families"]["limits"]
+    both = with_figures(with_figures(page, RESULT), RESULT | {"families": {"another": other}})
+    assert both.count("files over a limit") == 2
+
+
+def test_the_short_form_takes_the_place_of_the_short_one_only(page: str) -> None:
+    body = RESULT["families"]["limits"]
+    long = with_figures(page, RESULT)
+    assert with_figures(long, RESULT | {"families": {"limits": body | {"form": "short"}}}) == long
+    short = with_figures(page, RESULT | {"families": {"new": body | {"form": "short"}}})
+    later = with_figures(short, RESULT | {"families": {"new": body | {"form": "short", "seed": 8}}})
+    assert "short, 2026-01-15, seed 8" in later
+    assert "short, 2026-01-15, seed 7" not in later
+
+
 def test_a_page_without_its_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks"):
         with_figures("no markers", RESULT)
