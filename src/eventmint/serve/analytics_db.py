@@ -126,11 +126,13 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
         "(table_name VARCHAR, seq BIGINT, table_uuid VARCHAR, snapshot_id BIGINT)"
     )
     connection.execute("CREATE TABLE IF NOT EXISTS ops.files (table_name VARCHAR, location VARCHAR)")
-    for name in _TABLES:
-        shape = contract(name)
-        columns = ", ".join(f'"{c.name}" {sql_type(c.type)}' for c in shape.columns)
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
-        _comment(connection, "TABLE", shape)
+    held = "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'analytics'"
+    existing = {name for (name,) in connection.execute(held).fetchall()}
+    for shape in map(contract, _TABLES):
+        if shape.table not in existing:
+            columns = ", ".join(f'"{c.name}" {sql_type(c.type)}' for c in shape.columns)
+            connection.execute(f"CREATE TABLE {shape.table} ({columns})")
+            _comment(connection, "TABLE", shape)
 
 
 def _replace_days(
