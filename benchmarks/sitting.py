@@ -24,7 +24,7 @@ class Sizes:
         files, events: the backlog; events are lines per file, 7 % of them second deliveries.
         rounds: of clean data; dirty_rounds: of data with 0.1 % bad lines.
         histories: how many files a lake holds before one more is measured.
-        history_events: lines in each file of the history; the last three are as large as the measured one.
+        history_events: lines in each file of the history that is more than a day old.
         days: of gold for the answers; products: in that shop.
         repeats: of a warm question; cold_repeats: of a cold one, and of a start.
         memory_files: backlogs whose memory is compared.

@@ -1,8 +1,9 @@
 """2. Increment: one more file, however much the lake already holds.
 
 The history is made as time would make it: one run per file, each with its commits, so that metadata is as
-long as in a real lake. Its files are smaller than the measured one (`--history-events`), but for the last
-three, whose events the measured one delivers again. The lake is put back before each round.
+long as in a real lake. The last day's files are as large as the measured one: their events are what it
+delivers again, and their users and sessions what it is compared with. Older ones are smaller
+(`--history-events`). The lake is put back before each round.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.answers import answers_of_lake, difference
@@ -21,9 +22,13 @@ from benchmarks.report import Section, counted, ratio, seconds, span
 from benchmarks.sitting import Sitting
 from benchmarks.watch import Measured, middle
 from benchmarks.workloads.backlog import Found
+from eventmint.contracts import contract
+from eventmint.lake import MAINTAINED, Lake
+from eventmint.tables.catalog import LakeCatalog
+from eventmint.tables.commit import note
 
 WINDOW = timedelta(minutes=5)
-LARGE_BEFORE = 3
+FILES_OF_A_DAY = timedelta(days=1) // WINDOW
 HEADS = (
     "", "wall s", "min-max", "CPU s", "peak MB", "written MB", "wall / first", "CPU / first", "answers"
 )  # fmt: skip
@@ -94,8 +99,8 @@ def run(sitting: Sitting) -> Section:
         ])  # fmt: skip
     section.say(
         f"eventmint, {counted(sizes.rounds, 'round')}, medians. Each file of the history came in by a run "
-        f"of its own; it has {sizes.history_events:,} lines, the last {LARGE_BEFORE} have "
-        f"{sizes.events:,}. Answers are compared with those of a lake that took all files in at once."
+        f"of its own; those of the last day have {sizes.events:,} lines, older ones "
+        f"{sizes.history_events:,}. Answers are compared with those of a lake that took all files in at once."
     )
     section.table(HEADS, rows)
     longest = middle(found[max(found)])
@@ -111,8 +116,9 @@ def made_homes(sitting: Sitting, place: Path) -> list[Home]:
     longest = max(sizes.histories)
     small = data_set(sitting.shelf, longest, sizes.history_events, truth=False)
     newest = START + longest * WINDOW
+    large_before = min(longest, FILES_OF_A_DAY)
     large = data_set(
-        sitting.shelf, LARGE_BEFORE + 1, sizes.events, start=newest - LARGE_BEFORE * WINDOW, truth=False
+        sitting.shelf, large_before + 1, sizes.events, start=newest - large_before * WINDOW, truth=False
     )
     return [made_home(sitting, place / str(history), history, small, large) for history in sizes.histories]
 
@@ -123,12 +129,19 @@ def made_home(sitting: Sitting, folder: Path, history: int, small: DataSet, larg
     (folder / "eventmint.toml").write_text(CONFIG, encoding="utf-8")
     lake = open_home(folder)
     *before, newest = large.files
-    older = small.files[:-LARGE_BEFORE][-(history - LARGE_BEFORE) :]
-    for _ in deliver(lake, older, small.source):
+    older = small.files[: -len(before)]
+    for _ in deliver(lake, older[len(older) - max(0, history - len(before)) :], small.source):
         pass
-    for _ in deliver(lake, before, large.source):
+    for _ in deliver(lake, before[-history:], large.source):
         pass
+    maintained_today(lake)
     return Home(folder, history, newest, large.source)
+
+
+def maintained_today(lake: Lake) -> None:
+    """The history was maintained once a day of its own; the measured run, which is of today, is not due."""
+    catalog = LakeCatalog(str(lake.settings.lake_location))
+    note(catalog.load(contract("ops.runs")), {MAINTAINED: datetime.now(UTC).date().isoformat()})
 
 
 def compared_with_a_rebuild(home: Home, folder: Path) -> str:
