@@ -305,6 +305,7 @@ def test_demo_of_a_clone_tells_the_answers_the_laws_and_the_truth_and_then_that_
     assert LAWS in first.out
     assert "equal to truth.json" in first.out
     assert "eventmint -C demo status" in first.err
+    assert "demo/report.html" in first.err
     for answer in local.ANSWERS:
         assert f"\n{answer}  " in first.out
     before = listing(tmp_path / "demo")
@@ -326,6 +327,36 @@ def test_demo_without_a_clone_makes_its_own_data_and_ignores_other_settings(
     assert ended.document["differs_from_truth"] == []
     assert ended.document["run"]["lake"]["events"] == 55_783
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo", "eventmint.toml"]
+
+
+def test_demo_without_what_draws_pages_says_what_to_install(
+    eventmint: Eventmint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sample-data").symlink_to(REPOSITORY / "sample-data")
+    monkeypatch.setattr(local, "find_spec", lambda _: None)
+    ended = eventmint("demo")
+    assert ended.code == 0
+    assert "pip install 'eventmint[pages]'" in ended.err
+    assert not (tmp_path / "demo" / "report.html").exists()
+
+
+def test_report_writes_one_file_and_says_where(
+    eventmint: Eventmint, sample_lake: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "here.html"
+    ended = eventmint("-C", str(sample_lake), "--json", "report", str(file))
+    assert ended.code == 0
+    assert ended.document["file"] == str(file)
+    assert ended.document["bytes"] == file.stat().st_size
+    told = eventmint("-C", str(sample_lake), "report", str(file))
+    assert told.out.startswith(f"{file}: ")
+    assert told.err == "next: open it in a browser\n"
+
+
+def test_report_into_a_folder_that_is_not_there_is_refused(eventmint: Eventmint, sample_lake: Path) -> None:
+    ended = eventmint("-C", str(sample_lake), "report", "nowhere/r.html")
+    assert ended.code == 2
+    assert "nowhere/r.html: cannot be written: No such file or directory. Name another file." in ended.err
 
 
 def test_demo_leaves_a_folder_alone_that_is_not_its_own(eventmint: Eventmint, tmp_path: Path) -> None:

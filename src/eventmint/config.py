@@ -26,6 +26,7 @@ MIN_MEMORY_MB = 64
 MAX_SETTLE_SECONDS = 3600
 MAX_QUERY_SECONDS = 86_400
 MAX_MAINTAIN_SECONDS = 86_400
+MAX_REPORT_PRODUCTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ class QuerySettings:
 
 
 @dataclass(frozen=True)
+class ReportSettings:
+    title: str = "Shop analytics"
+    products: int = 1000
+
+
+@dataclass(frozen=True)
 class AwsSettings:
     region: str = "us-west-2"
     id: str = ""
@@ -87,6 +94,7 @@ class Settings:
     run: RunSettings = field(default_factory=RunSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
     query: QuerySettings = field(default_factory=QuerySettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
     aws: AwsSettings = field(default_factory=AwsSettings)
     home: Path = field(default_factory=Path.cwd)
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -133,7 +141,7 @@ def _location(home: Path, place: str) -> str:
     return place.rstrip("/") if place.startswith("s3://") else str(home / place)
 
 
-SECTIONS = ("source", "contract", "lake", "run", "quality", "query", "aws")
+SECTIONS = ("source", "contract", "lake", "run", "quality", "query", "report", "aws")
 ENGINES = ("duckdb", "spark")
 TARGETS = ("local", "aws")
 MEANINGS = {
@@ -155,6 +163,8 @@ MEANINGS = {
     "quality.dedup": 'which columns make two lines one event: "content" for all, or a list',
     "query.max_seconds": "a longer query is stopped; 0 for no limit",
     "query.memory_mb": "what a query may hold in memory; more is refused",
+    "report.title": "heading of the report",
+    "report.products": "how many products its table lists",
     "aws.region": "where the stack is",
     "aws.id": "names the stack capstone-<id> and its databases bronze_<id>, silver_<id>, gold_<id>",
     "aws.account": "twelve digits; empty: that of the credentials in use",
@@ -316,6 +326,11 @@ def _check(settings: Settings) -> None:
         0 <= settings.source.settle_seconds <= MAX_SETTLE_SECONDS,
         "source.settle_seconds",
         f"must lie between 0 and {MAX_SETTLE_SECONDS}",
+    )
+    need(
+        1 <= settings.report.products <= MAX_REPORT_PRODUCTS,
+        "report.products",
+        f"must lie between 1 and {MAX_REPORT_PRODUCTS}",
     )
     # The catalog and Iceberg hold the folder as a URL, where these mean something else or fall out.
     need(

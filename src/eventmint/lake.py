@@ -44,7 +44,7 @@ from eventmint.serve import analytics_db, answers
 from eventmint.serve.limits import Limits
 from eventmint.sources.discover import Listing, list_source
 from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
-from eventmint.storage.local import fresh_folder
+from eventmint.storage.local import fresh_folder, write_whole
 from eventmint.storage.trouble import telling_trouble
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit, note
@@ -209,6 +209,37 @@ class Lake:
         """
         query = self.settings.query
         return answers.select(self._database(), statement, limit, Limits(query.max_seconds, query.memory_mb))
+
+    @telling_trouble()
+    def report(self, file: str | os.PathLike[str], *, now: datetime | None = None) -> Path:
+        """Write the answers as one HTML file that opens anywhere without a network; return its path.
+
+        A file that is there is replaced, in one step.
+
+        Args:
+            now: the time that the page says it was made at, UTC.
+        Raises: FixData: nothing has been published yet. FixSettings: the file cannot be written.
+        """
+        from eventmint.serve.pages.report import report
+
+        settings = self.settings.report
+        with answers.asking(self._database()) as ask:
+            text = report(ask, self._trust(), settings.title, now or datetime.now(UTC), settings.products)
+        return write_whole(Path(file), text)
+
+    def _trust(self) -> dict[str, Any]:
+        """What became of every line, as pages tell it."""
+        from eventmint.serve.documents import books
+        from eventmint.serve.pages.trust import trust
+
+        ledger = self.ledger()
+        return trust(
+            books(self.totals(), ledger.entries, ledger.live_contents()),
+            self.quarantine_by_reason(),
+            Counter(entry.status for entry in ledger.entries),
+            self.last_run(),
+            max((e.last_event_time for e in ledger.entries if e.last_event_time), default=None),
+        )
 
     def ledger(self) -> Ledger:
         """Return what became of every source file."""

@@ -221,7 +221,7 @@ def test_without_plotly_one_line_says_what_to_install(monkeypatch: pytest.Monkey
     with pytest.raises(FixSettings) as caught:
         charts.user_activity(rows_of("user_activity", {}))
     assert str(caught.value) == (
-        "plotly is not installed, and charts need it. Install it with `pip install 'eventmint[notebook]'`."
+        "plotly is not installed, and charts need it. Install it with `pip install 'eventmint[pages]'`."
     )
     # What a notebook shows in the place of a traceback.
     assert caught.value._render_traceback_() == [f"FixSettings: {caught.value}"]

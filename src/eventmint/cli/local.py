@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -132,10 +133,12 @@ def demo(call: Call) -> int:
     report = _run(call, settings, None)
     lake = Lake(settings)
     differences = _differences_from(truth, lake)
+    page = _report_of_demo(lake, is_stale=report["changed"])
     document = {
         "run": report,
         "answers": _rows_of_answers(lake, ANSWERS, Period()),
         "differs_from_truth": differences,
+        "report": page and str(page),
     }
     if not call.wants_json:
         document |= _summaries(lake, ANSWERS, Period(top=5))
@@ -144,8 +147,16 @@ def demo(call: Call) -> int:
         raise FixData(
             f"{DEMO}: not what truth.json says: {', '.join(differences)}.", "Delete the folder and try again."
         )
-    call.say(after_demo(DEMO))
+    call.say(after_demo(DEMO, page))
     return _exit_code(call, settings, report)
+
+
+def _report_of_demo(lake: Lake, *, is_stale: bool) -> Path | None:
+    """Return the page, made where there is none or something is new; None where pages cannot be drawn."""
+    page = DEMO / "report.html"
+    if not all(find_spec(name) for name in ("jinja2", "plotly")):
+        return None
+    return lake.report(page) if is_stale or not page.exists() else page
 
 
 def _differences_from(truth_file: Path, lake: Lake) -> list[str] | None:
@@ -362,6 +373,26 @@ def quarantine(call: Call, reason: str | None, limit: int) -> None:
     call.put(document, draw_quarantined)
     if len(document["lines"]) < document["count"]:
         call.say(f"({len(document['lines']):,} of {document['count']:,} lines; more with --limit)")
+
+
+@on_target
+@cli.command()
+@click.argument(
+    "file", metavar="[FILE]", default="report.html", type=click.Path(dir_okay=False, path_type=Path)
+)
+@click.pass_obj
+def report(call: Call, file: Path) -> None:
+    """Write the answers as one HTML file.
+
+    FILE, by default report.html, opens in any browser and asks no network: send it, or put it where it is
+    looked at. Settings: report.title, report.products.
+    """
+    written = call.lake().report(file)
+    size = written.stat().st_size
+    call.put(
+        {"file": str(written), "bytes": size}, lambda page, _: page.line(f"{written}: {size / 1e6:.1f} MB")
+    )
+    call.say("next: open it in a browser")
 
 
 # ---- ask, check --------------------------------------------------------------------------------------------

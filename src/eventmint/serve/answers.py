@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,13 @@ def answer(database: Path, name: str, start: date | None, end: date | None) -> p
             f"ORDER BY {_ORDER[name]}",
             params=[start, end],
         ).to_arrow_table()
+
+
+@contextmanager
+def asking(database: Path) -> Iterator[Callable[[str, Sequence[Any]], pa.Table]]:
+    """Open the published tables for statements of our own, with parameters: one state of them all."""
+    with _read_only(database) as connection:
+        yield lambda sql, parameters: connection.sql(sql, params=[*parameters]).to_arrow_table()
 
 
 def select(

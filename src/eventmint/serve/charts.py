@@ -25,10 +25,13 @@ from eventmint.serve.streams import plain
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-CARD, INK, MUTED, LINE, TEAL, PALE = "#ffffff", "#1c1f24", "#5b626d", "#e4e4df", "#0f6b66", "#cfe3e1"
+CARD, INK, MUTED, LINE, TEAL, PALE = "#ffffff", "#1c1f24", "#5b626d", "#e4e4df", "#0f6b66", "#f1f6f5"
+# What a page that is dark puts in the place of each.
+DARK = {CARD: "#1c2024", INK: "#eceeef", MUTED: "#a3abb5", LINE: "#343a41", TEAL: "#4fbcb3", PALE: "#242a2f"}
 FONT = "Inter, system-ui, -apple-system, 'Segoe UI', sans-serif"
 TEXT_PX, TITLE_PX = 13, 15
 ROW_PX, HEAD_PX, FOOT_PX = 34, 84, 28
+STEPS = ("Views", "Added to cart", "Purchases")
 NOTHING = "No events in this period."
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -37,8 +40,9 @@ CONFIG = {"displayModeBar": False, "showSendToCloud": False, "displaylogo": Fals
 
 _LONGEST_NAME = 28
 _BARS_UP_TO_DAYS = 6  # with fewer days than a week has, a mean per weekday says nothing
-_ROOM_FOR_A_LETTER = 0.016  # of the longest bar, for the label behind it
+_ROOM_FOR_A_LETTER = 0.022  # of the longest bar, for the label behind it
 _CATEGORIES_SHOWN = 15
+_PANELS, _PANELS_A_LINE, _PANEL_PX = 12, 4, 110
 _STEP_PX = 64  # of the funnel: a bar, and room for the words below it
 _STEPS = (Decimal("0.2"), Decimal("0.5"), Decimal(1), Decimal(2))
 
@@ -47,21 +51,21 @@ Row = Mapping[str, Any]
 
 def conversion_funnel(rows: pa.Table) -> Figure:
     """Where are they lost? Three bars on one scale, and between them who goes on; events, not people."""
-    title = "From view to purchase"
     found = rows.to_pylist()
-    steps = [
-        (name, sum(row[column] for row in found))
-        for name, column in (
-            ("Views", "views"),
-            ("Added to cart", "add_to_carts"),
-            ("Purchases", "purchases"),
-        )
-    ]
-    if not any(count for _, count in steps):
+    counts = [sum(row[column] for row in found) for column in ("views", "add_to_carts", "purchases")]
+    products = _count(len({row["product_id"] for row in found}), "product")
+    return funnel(counts, f"Events of {products}, {_days(found)}" if found else "")
+
+
+def funnel(counts: Sequence[int], subtitle: str) -> Figure:
+    """The same for sums of views, carts and purchases."""
+    title = "From view to purchase"
+    steps = list(zip(STEPS, counts, strict=True))
+    if not any(counts):
         return _empty(title)
     figure = _bars(
         f"{title}: {_rate(steps[2][1], steps[0][1])}",
-        f"Events of {_count(len({row['product_id'] for row in found}), 'product')}, {_days(found)}",
+        subtitle,
         [name for name, _ in steps],
         [count for _, count in steps],
         [f"{count:,}" for _, count in steps],
@@ -100,6 +104,110 @@ def top_products(rows: pa.Table) -> Figure:
         [row["view_count"] for row in found],
         [f"{row['view_count']:,}" for row in found],
     )
+
+
+def viewed_products(found: Sequence[Row], days: Sequence[date], subtitle: str) -> Figure:
+    """What do people look at, over some days: ranked bars, and beside each its own days on its own scale.
+
+    Args:
+        found: `product_id`, `category`, `view_count`, and `daily`: the views of each of the days.
+    """
+    title = "Most viewed products"
+    if not found:
+        return _empty(title)
+    figure = _bars(
+        title,
+        subtitle,
+        [f"{row['product_id']}  {row['category']}" for row in found],
+        [row["view_count"] for row in found],
+        [f"{row['view_count']:,}" for row in found],
+    )
+    if len(days) > 1:
+        # The bars have less room now, their labels need as much as before.
+        start, end = figure.layout.xaxis.range
+        figure.update_layout(
+            xaxis_domain=[0, 0.76],
+            xaxis_range=[start, end * 1.15],
+            xaxis2={"domain": [0.82, 1], "anchor": "y", "visible": False, "fixedrange": True},
+        )
+        for place, row in enumerate(found):
+            most = max(row["daily"]) or 1
+            figure.add_scatter(
+                **_every_day(days[0]),
+                y=[round(place + 0.28 - 0.56 * views / most, 3) for views in row["daily"]],
+                xaxis="x2",
+                mode="lines",
+                line={"color": MUTED, "width": 1.5},
+                customdata=row["daily"],
+                hovertemplate="%{x|%-d %b}: %{customdata:,} views<extra></extra>",
+            )
+    return figure
+
+
+def revenue_by_category(found: Sequence[Row]) -> Figure:
+    """How do categories do, day by day? One small chart each, all on one scale, the highest sum first.
+
+    Args: found: `event_date`, `category`, `events` and `revenue` of each day that a category has.
+    """
+    title = "Revenue by category and day"
+    if not found:
+        return _empty(title)
+    revenue: dict[str, dict[date, Decimal]] = defaultdict(dict)
+    for row in found:
+        revenue[row["category"]][row["event_date"]] = row["revenue"]
+    ranked = sorted(revenue, key=lambda name: (-sum(revenue[name].values()), name))
+    shown = ranked[:_PANELS]
+    first, last = (pick(row["event_date"] for row in found) for pick in (min, max))
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    more = f", {len(shown)} of {len(ranked)} categories" if len(shown) < len(ranked) else ""
+    lines = -(-len(shown) // _PANELS_A_LINE)
+    figure = _figure(title, f"All on one scale, {_days(found)}{more}", HEAD_PX + lines * _PANEL_PX)
+    most = float(max(max(revenue[name].values()) for name in shown)) or 1.0
+    for place, name in enumerate(shown):
+        line, column = divmod(place, _PANELS_A_LINE)
+        number = "" if place == 0 else str(place + 1)
+        values = [revenue[name].get(day, Decimal(0)) for day in days]
+        figure.add_bar(
+            **_every_day(first),
+            y=[float(value) for value in values],
+            xaxis=f"x{number}",
+            yaxis=f"y{number}",
+            marker_color=TEAL,
+            # The category's own name, so that a click can tell which one was meant.
+            meta=name,
+            customdata=[f"${value:,.2f}" for value in values],
+            hovertemplate=f"{_in_template(name)}, %{{x|%-d %b}}: %{{customdata}}<extra></extra>",
+        )
+        left, width = column / _PANELS_A_LINE, 1 / _PANELS_A_LINE - 0.03
+        top = 1 - line / lines
+        figure.update_layout(
+            {
+                f"xaxis{number}": {
+                    "domain": [left, left + width],
+                    "anchor": f"y{number}",
+                    "visible": False,
+                    "fixedrange": True,
+                },
+                f"yaxis{number}": {
+                    "domain": [top - 0.72 / lines, top - 0.22 / lines],
+                    "anchor": f"x{number}",
+                    "visible": False,
+                    "fixedrange": True,
+                    "range": [0, most * 1.05],
+                },
+            }
+        )
+        figure.add_annotation(
+            x=left,
+            y=top - 0.2 / lines,
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
+            text=f"{as_text(name, 22)}  <b>{short_money(sum(values, Decimal(0)))}</b>",
+        )
+    return figure
 
 
 def category_performance(rows: pa.Table) -> Figure:
@@ -222,7 +330,7 @@ def _week(found: Sequence[Row]) -> Figure:
         y=list(WEEKDAYS),
         z=[[float(mean) for mean in row] for row in means],
         customdata=[[f"${mean:,.2f}" for mean in row] for row in means],
-        colorscale=[[0, "#f1f6f5"], [1, TEAL]],
+        colorscale=[[0, PALE], [1, TEAL]],
         zmin=0,
         xgap=2,
         ygap=2,
@@ -264,6 +372,8 @@ def _figure(title: str, subtitle: str, height: int) -> Figure:
         paper_bgcolor=CARD,
         plot_bgcolor=CARD,
         height=height,
+        # The same words for who shows them outside the figure, or says them.
+        meta={"title": title, "subtitle": subtitle},
         margin={"l": 20, "r": 24, "t": HEAD_PX, "b": FOOT_PX},
         showlegend=False,
         dragmode=False,
@@ -274,6 +384,11 @@ def _figure(title: str, subtitle: str, height: int) -> Figure:
         yaxis={**axis, "automargin": True},
     )
     return figure
+
+
+def _every_day(first: date) -> dict[str, Any]:
+    """The days of a trace from the first on, without naming each."""
+    return {"x0": first.isoformat(), "dx": 86_400_000}
 
 
 def _bars(
@@ -297,7 +412,7 @@ def _bars(
         textposition="outside",
         cliponaxis=False,
         customdata=[
-            f"{_as_text(name, len(name))}: {hover}"
+            f"{as_text(name, len(name))}: {hover}"
             for name, hover in zip(names, hovers or labels, strict=True)
         ],
         hovertemplate="%{customdata}<extra></extra>",
@@ -307,7 +422,7 @@ def _bars(
     figure.update_yaxes(
         showgrid=False,
         tickvals=places,
-        ticktext=[f"{_as_text(name)}  " for name in names],
+        ticktext=[f"{as_text(name)}  " for name in names],
         range=[len(names) - 0.5, -0.5],
     )
     figure.update_layout(bargap=0.35)
@@ -379,12 +494,22 @@ def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _as_text(name: str, longest: int = _LONGEST_NAME) -> str:
+def as_text(name: str, longest: int = _LONGEST_NAME) -> str:
     """Return a name from data so that Plotly shows it and never reads tags in it."""
     shown = plain(name)
     cut = shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
     # A dollar sign at both ends would be a formula; Plotly puts %{...} in templates only.
     return html.escape(cut, quote=False).replace("$", "&#36;")
+
+
+def require_plotly() -> None:
+    """Raises: FixSettings: plotly is not installed."""
+    _plotly()
+
+
+def _in_template(name: str) -> str:
+    """Return a name from data as it may stand in a template, where %{...} would be filled in."""
+    return as_text(name).replace("%", "&#37;")
 
 
 def _plotly() -> Any:
@@ -393,6 +518,6 @@ def _plotly() -> Any:
     except ModuleNotFoundError as err:
         raise FixSettings(
             "plotly is not installed, and charts need it.",
-            "Install it with `pip install 'eventmint[notebook]'`.",
+            "Install it with `pip install 'eventmint[pages]'`.",
         ) from err
     return go

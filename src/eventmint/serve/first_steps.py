@@ -37,11 +37,17 @@ def open_demo(folder: Path, data_of_clone: Path) -> Path:
     return config
 
 
-def after_demo(folder: Path) -> str:
+def after_demo(folder: Path, report: Path | None) -> str:
+    """Return what to do next.
+
+    Args: report: the page that was written; None where what draws pages is not installed.
+    """
     is_clone = Path("queries.sql").exists() and Path(".venv/bin/eventmint").exists()
     program = ".venv/bin/eventmint" if is_clone else "eventmint"
     query = "-f ../queries.sql" if is_clone else '"SELECT * FROM top_products"'
+    look = f"{report}   (open it in a browser)" if report else "pip install 'eventmint[pages]' for pictures"
     return f"""
+report    {look}
 next      {program} -C {folder} status
           {program} -C {folder} query {query}
           {program} -C {folder} quarantine --reason json_invalid

@@ -125,22 +125,23 @@ def short_money(amount: Decimal | int) -> str:
     """Return an amount as it is told: `$12.50`, `$80`, `$46.7K`, `$1.67M`."""
     size = abs(Decimal(amount))
     has_cents = size < Decimal("999.995") and size % 1
-    return f"{MINUS if amount < 0 else ''}${_rounded(size, 2) if has_cents else _short(size)}"
+    return f"{MINUS if amount < 0 else ''}${rounded(size, 2) if has_cents else _short(size)}"
 
 
 def _short(size: Decimal) -> str:
     if size < _NEXT_UNIT:
-        return f"{_rounded(size, 0)}"
+        return f"{rounded(size, 0)}"
     unit = -1
     while size >= _NEXT_UNIT and unit < len(_UNITS) - 1:
         size, unit = size / 1000, unit + 1
     if size >= _NEXT_UNIT:
         return f"{size:,.0f}{_UNITS[unit]}"
     digits = 2 if size < Decimal("9.995") else 1 if size < Decimal("99.95") else 0
-    return f"{_rounded(size, digits)}{_UNITS[unit]}"
+    return f"{rounded(size, digits)}{_UNITS[unit]}"
 
 
-def _rounded(value: Decimal, digits: int) -> Decimal:
+def rounded(value: Decimal, digits: int) -> Decimal:
+    """Return a number with so many decimals, rounded half up as people do."""
     return value.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 

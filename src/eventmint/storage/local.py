@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from eventmint.crash_points import reached
-from eventmint.errors import EventmintError, FixData, LockHeld, TryAgain
+from eventmint.errors import EventmintError, FixData, FixSettings, LockHeld, TryAgain
 
 
 def put(moves: Sequence[tuple[str, str]]) -> None:
@@ -26,6 +27,26 @@ def put(moves: Sequence[tuple[str, str]]) -> None:
         reached("put: a file is at its place")
         folders.add(folder)
     sync_folders(folders)
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text file so that nobody ever sees a part of it; what was there before is replaced.
+
+    Raises: FixSettings: it cannot be written there.
+    """
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with unfinished.open("x", encoding="utf-8") as sink:
+            sink.write(text)
+        unfinished.replace(path)
+    except OSError as err:
+        raise FixSettings(f"{path}: cannot be written: {err.strerror}.", "Name another file.") from err
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+    return path
 
 
 def make_folder(folder: Path) -> None:

@@ -1,0 +1,278 @@
+"""The report in a real browser: its figures are the answers, whatever is chosen, wherever it is looked at."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from eventmint.lake import Lake, open_lake
+from eventmint.serve.formats import share, short_count, short_money
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Opened = Callable[..., "Page"]
+# Two months, of which one day has nothing.
+DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(60) if n != 40]
+HOSTILE = (
+    "</script><img src=x onerror=document.title='hit'>",
+    "<b>bold</b>",
+    "%{y} $a$ {{7*7}}",
+    "' onmouseover='document.title=1",
+    "=HYPERLINK(1)",
+    "\u202egnp.exe",
+    "\u2028line",
+)
+
+
+def write_events(folder: Path, events: list[dict[str, Any]]) -> None:
+    folder.mkdir(exist_ok=True)
+    text = "".join(json.dumps(event) + "\n" for event in events)
+    (folder / "events.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+
+
+def event(
+    day: date, kind: str, n: int, *, product: str, category: str, price: float = 10.0
+) -> dict[str, Any]:
+    return {
+        "timestamp": f"{day}T{n % 24:02d}:00:{n % 60:02d}.{n:03d}Z",
+        "user_id": f"u-{n % 7}",
+        "session_id": f"s-{day}-{n % 9}",
+        "event_type": kind,
+        "product_id": product,
+        "category": category,
+        "quantity": 1 + n % 3 if kind != "page_view" else None,
+        "price": price,
+        "search_query": None,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Two months of a shop with two ordinary categories and one for each hostile name."""
+    folder = tmp_path_factory.mktemp("shop")
+    names = [("p-1", "Books"), ("p-2", "Toys"), *((name, name) for name in HOSTILE)]
+    events = []
+    for number, day in enumerate(DAYS):
+        for n in range(20 + number):
+            product, category = names[n // 3 % len(names)] if n % 3 else names[n // 3 % 2]
+            kind = ("page_view", "page_view", "add_to_cart", "purchase")[n % 4]
+            events.append(event(day, kind, n, product=product, category=category, price=10 + number / 4))
+    write_events(folder / "data", events)
+    lake = open_lake(
+        source__path=str(folder / "data"),
+        source__settle_seconds=0,
+        lake__root=str(folder / "lake"),
+        lake__database=str(folder / "analytics.duckdb"),
+    )
+    lake.run()
+    return lake
+
+
+@pytest.fixture(scope="module")
+def report(shop: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shop.report(tmp_path_factory.mktemp("report") / "report.html")
+
+
+def tiles(page: Page) -> dict[str, str]:
+    labels = page.locator(".tile h2").all_inner_texts()
+    return dict(zip(labels, page.locator(".tile .value").all_inner_texts(), strict=True))
+
+
+def sums(lake: Lake, last_days: int | None = None, category: str | None = None) -> dict[str, Any]:
+    """The same from the rows of the answers, without the page's SQL."""
+    rows = lake.answer("category_performance").to_pylist()
+    first = DAYS[-1] - timedelta(days=last_days - 1) if last_days else DAYS[0]
+    chosen = [row for row in rows if row["event_date"] >= first and category in (None, row["category"])]
+    total: dict[str, Any] = defaultdict(int)
+    for row in chosen:
+        for column in ("page_views", "purchases"):
+            total[column] += row[column]
+        total["revenue"] += row["revenue"]
+    people = [row for row in lake.answer("user_activity").to_pylist() if row["event_date"] >= first]
+    users = sum(row["unique_users"] for row in people)
+    return {
+        "Revenue": short_money(total["revenue"]),
+        "Purchases": short_count(total["purchases"]),
+        "From view to purchase": share(total["purchases"], total["page_views"]),
+        "Visitors per day": short_count(Decimal(users) / len(people)),
+        "Sessions per visitor": f"{Decimal(sum(row['unique_sessions'] for row in people)) / users:.2f}",
+    }
+
+
+def test_the_tiles_are_the_sums_of_the_answers_for_every_period(
+    opened: Opened, report: Path, shop: Lake
+) -> None:
+    page = opened(report)
+    assert page.locator("#periods [aria-pressed=true]").inner_text() == "Last 30 days"
+    assert tiles(page) == sums(shop, 30)
+    page.get_by_role("button", name="Last 7 days").click()
+    assert tiles(page) == sums(shop, 7)
+    page.get_by_role("button", name="All days").click()
+    assert tiles(page) == sums(shop)
+    assert page.locator(".tile .same").all_inner_texts() == ["no earlier period"] * 5
+
+
+def test_a_category_is_chosen_exactly_and_cards_without_categories_say_so(
+    opened: Opened, report: Path, shop: Lake
+) -> None:
+    page = opened(report)
+    page.locator("#category").select_option("Toys")
+    assert tiles(page) == {
+        **sums(shop, 30, "Toys"),
+        **{name: value for name, value in sums(shop, 30).items() if "Visitor" in name or "visitor" in name},
+    }
+    assert "all categories" in page.locator("#card-hours .head").inner_text()
+    assert {row.split("\t")[1] for row in page.locator("#card-table tbody tr").all_inner_texts()} == {"Toys"}
+    assert "category=Toys" in page.url
+
+
+def test_a_link_opens_the_same_view_again(opened: Opened, report: Path, shop: Lake) -> None:
+    page = opened(report, "#period=7&category=Books")
+    assert tiles(page)["Revenue"] == sums(shop, 7, "Books")["Revenue"]
+    assert page.locator("#category").input_value() == "Books"
+
+
+def test_a_link_to_what_there_is_not_opens_the_ordinary_view(
+    opened: Opened, report: Path, shop: Lake
+) -> None:
+    page = opened(report, "#period=__proto__&category=constructor")
+    assert tiles(page) == sums(shop, 30)
+
+
+def test_a_click_on_a_small_chart_chooses_its_category(opened: Opened, report: Path) -> None:
+    page = opened(report)
+    bar = page.locator("#card-categories .plot .trace.bars").first.locator("path").nth(5)
+    bar.scroll_into_view_if_needed()
+    box = bar.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator("#category")).not_to_have_value("")
+
+
+def test_the_table_of_products_sorts_and_searches(opened: Opened, report: Path) -> None:
+    page = opened(report)
+    rows = page.locator("#card-table tbody tr")
+
+    def column(n: int) -> list[str]:
+        return [text.split("\t")[n] for text in rows.all_inner_texts()]
+
+    bought = [int(text) for text in column(4)]
+    assert bought == sorted(bought, reverse=True)
+    page.locator("#card-table th button", has_text="Views").click()
+    views = [int(text) for text in column(2)]
+    assert views == sorted(views, reverse=True)
+    page.locator("#card-table th button", has_text="Views").click()
+    assert [int(text) for text in column(2)] == sorted(int(text) for text in column(2))
+    page.get_by_role("searchbox").fill("toys")
+    assert column(1) == ["Toys"]
+    page.get_by_role("searchbox").fill("nothing like it")
+    assert "No product matches" in page.locator("#card-table [role=status]").inner_text()
+
+
+def test_names_from_data_are_text_everywhere(opened: Opened, report: Path) -> None:
+    page = opened(report)
+    page.get_by_role("button", name="Show more").click()
+    shown = {
+        cell.evaluate("cell => cell.textContent")
+        for cell in page.locator("#card-table tbody td:first-child").all()
+    }
+    assert set(HOSTILE) <= shown
+    for name in HOSTILE:
+        page.locator("#category").select_option(name)
+    assert page.title() == "Shop analytics"
+    assert page.locator("img").count() == 0
+    assert page.locator("main b b, td b").count() == 0
+
+
+def test_each_chart_can_be_read_as_a_table_with_the_keyboard(
+    opened: Opened, report: Path, shop: Lake
+) -> None:
+    page = opened(report, "#period=all")
+    for card in ("hours", "funnel", "products", "visitors", "categories"):
+        button = page.locator(f"#card-{card} .head button")
+        button.focus()
+        page.keyboard.press("Enter")
+        assert page.locator(f"#card-{card} table tbody tr").count() > 0
+        assert not page.locator(f"#card-{card} .plot").is_visible()
+    rows = page.locator("#card-visitors table tbody tr").all_inner_texts()
+    assert len(rows) == len(DAYS)
+    funnel = [row.split("\t") for row in page.locator("#card-funnel table tbody tr").all_inner_texts()]
+    answer = shop.answer("conversion_funnel").to_pylist()
+    assert [row[1] for row in funnel] == [
+        f"{sum(row[column] for row in answer):,}" for column in ("views", "add_to_carts", "purchases")
+    ]
+
+
+def test_every_figure_says_in_words_what_it_shows(opened: Opened, report: Path) -> None:
+    page = opened(report)
+    spoken = [plot.get_attribute("aria-label") for plot in page.locator("[role=img]").all()]
+    assert len(spoken) == 5
+    assert all(text and "2026 (UTC)" in text for text in spoken)
+
+
+def test_every_line_is_accounted_for_only_where_the_laws_held(
+    opened: Opened, report: Path, shop: Lake
+) -> None:
+    page = opened(report)
+    trust = page.locator("#card-trust")
+    assert "✓ Every line accounted for" in trust.inner_text()
+    assert f"{shop.totals().events:,}" in trust.inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_dark_and_light_are_those_of_the_system_and_can_be_changed(
+    opened: Opened, report: Path, scheme: Any
+) -> None:
+    page = opened(report, color_scheme=scheme)
+    dark, light = "rgb(20, 23, 26)", "rgb(247, 247, 245)"
+    paper = "getComputedStyle(document.body).backgroundColor"
+    first, second = (dark, light) if scheme == "dark" else (light, dark)
+    assert page.evaluate(paper) == first
+    page.get_by_role("button", name="Dark").click()
+    assert page.evaluate(paper) == second
+    fill = page.locator("#card-funnel .plot .bars path").first.evaluate("bar => getComputedStyle(bar).fill")
+    assert fill == ("rgb(79, 188, 179)" if second == dark else "rgb(15, 107, 102)")
+
+
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(opened: Opened, report: Path) -> None:
+    page = opened(report, viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(opened: Opened, report: Path, scheme: Any) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened(report, color_scheme=scheme, bypass_csp=True)
+    page.locator("#card-funnel .head button").click()
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (one["id"], [node["target"] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_an_empty_lake_says_what_to_do(opened: Opened, tmp_path: Path) -> None:
+    write_events(tmp_path / "data", [])
+    lake = open_lake(
+        source__path=str(tmp_path / "data"),
+        source__settle_seconds=0,
+        lake__root=str(tmp_path / "lake"),
+        lake__database=str(tmp_path / "a.duckdb"),
+    )
+    lake.run()
+    page = opened(lake.report(tmp_path / "empty.html"))
+    assert "There are no events yet" in page.locator("#empty").inner_text()
+    assert not page.locator("#figures").is_visible()
