@@ -656,6 +656,11 @@ def minutes_of(moment: datetime) -> int:
     return (moment - datetime(2026, 1, 15, tzinfo=UTC)) // timedelta(minutes=1)
 
 
+def test_a_long_statement_writes_no_progress_into_our_output() -> None:
+    with connect() as connection:
+        assert connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)
+
+
 # --- Many files at once -----------------------------------------------------------------------------------
 
 

@@ -50,6 +50,7 @@ def connect(database: str = ":memory:", **config: Any) -> duckdb.DuckDBPyConnect
     settings = {"autoinstall_known_extensions": False, "autoload_known_extensions": False, **config}
     connection = duckdb.connect(database, config=settings)
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")  # it would write into our output
     return connection
 
 
