@@ -29,7 +29,7 @@ import pytest
 from eventmint import cli, contracts
 from eventmint.cli import local
 from eventmint.config import default_toml, known_keys, load_settings
-from eventmint.lake import Lake
+from eventmint.lake import Lake, open_lake
 from eventmint.serve.terminal import watching
 from eventmint.values import Law
 
@@ -338,6 +338,44 @@ def test_demo_without_what_draws_pages_says_what_to_install(
     assert ended.code == 0
     assert "pip install 'eventmint[pages]'" in ended.err
     assert not (tmp_path / "demo" / "report.html").exists()
+
+
+def test_funnel_counts_journeys_and_shows_those_with_most(eventmint: Eventmint, sample_lake: Path) -> None:
+    told = eventmint("-C", str(sample_lake), "funnel", "--by", "category", "--top", "2")
+    assert told.code == 0
+    assert told.out.startswith("journeys of a session, 30m at most\n")
+    assert told.out.count("page_view") == 2
+    assert told.out.endswith("(2 of 12, most journeys first; more with --top)\n")
+    rows = eventmint("-C", str(sample_lake), "--json", "funnel", "--by", "category").document["rows"]
+    assert len(rows) == 3 * 12
+    assert [row["event_type"] for row in rows[:3]] == ["page_view", "add_to_cart", "purchase"]
+
+
+def test_funnel_without_journeys_says_so(eventmint: Eventmint, sample_lake: Path) -> None:
+    told = eventmint("-C", str(sample_lake), "funnel", "--from", "2030-01-01")
+    assert told.out == "No journey begins in this period. Choose other days or steps.\n"
+
+
+def test_a_funnel_that_is_none_is_refused(eventmint: Eventmint, sample_lake: Path) -> None:
+    refused = eventmint("-C", str(sample_lake), "funnel", "--steps", "page_view,buy")
+    assert refused.code == 2
+    assert refused.err.startswith("error: buy: no such event type. There are page_view, ")
+    assert eventmint("-C", str(sample_lake), "funnel", "--window", "soon").code == 2
+
+
+def test_retention_tells_who_came_again_and_marks_what_is_not_over(
+    eventmint: Eventmint, sample_lake: Path
+) -> None:
+    told = eventmint("-C", str(sample_lake), "retention", "--by", "day")
+    first, *_, last = told.out.splitlines()[1:]
+    assert first.split()[:2] == ["2026-01-13", "3"]
+    assert first.endswith("+")
+    assert last.split()[0] == "2026-01-15"
+    rows = eventmint("-C", str(sample_lake), "--json", "retention", "--by", "day").document["rows"]
+    assert len(rows) == 6
+    lake = open_lake(sample_lake / "eventmint.toml")
+    users = "SELECT COUNT(DISTINCT user_id) AS n FROM gold.daily_users"
+    assert sum(row["users"] for row in rows if row["number"] == 0) == lake.sql(users).to_pylist()[0]["n"]
 
 
 def test_report_writes_one_file_and_says_where(

@@ -18,9 +18,9 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ from eventmint.maintenance.everything import maintain, merge_crowded, plan_maint
 from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in
 from eventmint.recheck.everything import recheck
 from eventmint.run_log import Progress, Silent
-from eventmint.serve import analytics_db, answers
+from eventmint.serve import analytics_db, answers, journeys
 from eventmint.serve.limits import Limits
 from eventmint.sources.discover import Listing, list_source
 from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
@@ -209,6 +209,43 @@ class Lake:
         """
         query = self.settings.query
         return answers.select(self._database(), statement, limit, Limits(query.max_seconds, query.memory_mb))
+
+    @telling_trouble()
+    def funnel(
+        self,
+        steps: Sequence[str],
+        window: timedelta,
+        *,
+        who: str = "session",
+        by: str | None = None,
+        start: date | None = None,
+        end: date | None = None,
+    ) -> pa.Table:
+        """Return how many journeys reach each step, one after the other: see docs/journeys.md.
+
+        Args:
+            steps: two or more event types, each once.
+            window: how long after its first step a journey may go on; 30 days at most.
+            who: `session` or `user`: whose journeys are counted.
+            by: `product` or `category`: all steps are of the same one.
+            start, end: UTC days, half-open, in which journeys begin.
+        Returns: a row per step: `step`, `event_type`, `journeys`, `of_first`, `of_previous`, `open`.
+        Raises: FixSettings: what is asked for is none. FixData: nothing has been published yet.
+        """
+        asked = journeys.Funnel(tuple(steps), window, who, by, start, end)
+        with answers.asking(self._database(), self.settings.query.memory_mb) as ask:
+            return journeys.funnel(ask, asked, self.settings.contract.event_types)
+
+    @telling_trouble()
+    def retention(self, by: str = "week") -> pa.Table:
+        """Return how many users of each `day`, `week` or `month` come again: see docs/journeys.md.
+
+        Returns: a row per first period and later one: `cohort`, `users`, `period`, `number`, `returned`,
+            `share`, `is_over`.
+        Raises: FixSettings: no such period. FixData: nothing has been published yet.
+        """
+        with answers.asking(self._database(), self.settings.query.memory_mb) as ask:
+            return journeys.retention(ask, by)
 
     @telling_trouble()
     def report(self, file: str | os.PathLike[str], *, now: datetime | None = None) -> Path:

@@ -395,6 +395,88 @@ def report(call: Call, file: Path) -> None:
     call.say("next: open it in a browser")
 
 
+@on_target
+@cli.command()
+@click.option(
+    "--steps",
+    default="page_view,add_to_cart,purchase",
+    metavar="A,B,...",
+    show_default=True,
+    help="Event types in their order, each once.",
+)
+@click.option(
+    "--window",
+    default="30m",
+    metavar="TIME",
+    show_default=True,
+    help="How long a journey may go on: 90s, 30m, 2h, 7d.",
+)
+@click.option("--by", type=OneOf(("product", "category")), help="All steps of the same one.")
+@click.option(
+    "--per",
+    "who",
+    type=OneOf(("session", "user")),
+    default="session",
+    show_default=True,
+    help="Whose journeys.",
+)
+@click.option(
+    "--from",
+    "start",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DAY",
+    help="Begun on this day, UTC, or later.",
+)
+@click.option("--to", "end", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Begun before this day.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=10,
+    metavar="N",
+    show_default=True,
+    help="Products or categories shown.",
+)
+@click.pass_obj
+def funnel(call: Call, /, top: int, steps: str, window: str, **asked: Any) -> None:
+    """How many go on from one step to the next.
+
+    Counts journeys of a session or user through events that follow each other, not events: see
+    docs/journeys.md. The screen shows the products or categories with most journeys, --json all of them.
+    """
+    from eventmint.serve.formats import json_rows
+    from eventmint.serve.journeys import window_of
+    from eventmint.serve.screens import draw_journeys
+
+    wanted = tuple(step.strip() for step in steps.split(","))
+    for side in ("start", "end"):
+        asked[side] = asked[side] and asked[side].date()
+    rows = call.lake().funnel(wanted, window_of(window), **asked)
+    document = {"steps": list(wanted), "window": window, "per": asked["who"], "by": asked["by"]}
+    document["rows"] = json_rows(rows)
+    call.put(document, lambda page, made: draw_journeys(page, made, top))
+
+
+@on_target
+@cli.command()
+@click.option(
+    "--by",
+    type=OneOf(("day", "week", "month")),
+    default="week",
+    show_default=True,
+    help="Length of a period.",
+)
+@click.pass_obj
+def retention(call: Call, by: str) -> None:
+    """How many users come again.
+
+    Users are those of the day, week or month in which the lake first saw them: see docs/journeys.md.
+    """
+    from eventmint.serve.formats import json_rows
+    from eventmint.serve.screens import draw_retention
+
+    call.put({"by": by, "rows": json_rows(call.lake().retention(by))}, draw_retention)
+
+
 # ---- ask, check --------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -49,9 +50,17 @@ def answer(database: Path, name: str, start: date | None, end: date | None) -> p
 
 
 @contextmanager
-def asking(database: Path) -> Iterator[Callable[[str, Sequence[Any]], pa.Table]]:
-    """Open the published tables for statements of our own, with parameters: one state of them all."""
-    with _read_only(database) as connection:
+def asking(
+    database: Path, memory_mb: int | None = None
+) -> Iterator[Callable[[str, Sequence[Any]], pa.Table]]:
+    """Open the published tables for statements of our own, with parameters: one state of them all.
+
+    Args: memory_mb: what a statement may hold; more is spilled to the folder for temporary files.
+    """
+    with TemporaryDirectory(prefix="eventmint-") as spill, _read_only(database) as connection:
+        connection.execute("SET temp_directory = ?", [spill])
+        if memory_mb:
+            connection.execute(f"SET memory_limit = '{memory_mb}MB'")
         yield lambda sql, parameters: connection.sql(sql, params=[*parameters]).to_arrow_table()
 
 

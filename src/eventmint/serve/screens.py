@@ -364,6 +364,78 @@ def draw_quarantined(page: Page, document: Document) -> None:
         page.line(raw[:_RAW_SHOWN] + (f"… ({len(raw):,} characters)" if len(raw) > _RAW_SHOWN else ""))
 
 
+_PERIODS_SHOWN = 12
+
+
+def draw_journeys(page: Page, document: Document, top: int) -> None:
+    """A funnel of journeys; of products or categories those with most."""
+    rows, by = document["rows"], document["by"]
+    if not rows:
+        page.line("No journey begins in this period. Choose other days or steps.")
+        return
+    page.line(f"journeys of a {document['per']}, {document['window']} at most")
+    count = len(document["steps"])
+    for first in range(0, min(len(rows), top * count), count):
+        steps = rows[first : first + count]
+        if by:
+            page.heading(str(steps[0][by]))
+        page.table(
+            [
+                Column("step"),
+                right("journeys"),
+                Column(""),
+                right("of first"),
+                right("of previous"),
+                right("open"),
+            ],
+            [
+                [
+                    step["event_type"],
+                    f"{step['journeys']:,}",
+                    page.bar(step["journeys"], steps[0]["journeys"]),
+                    _part(step["of_first"]),
+                    _part(step["of_previous"]),
+                    f"{step['open']:,}",
+                ]
+                for step in steps
+            ],
+        )
+    if len(rows) > top * count:
+        page.line(f"({top:,} of {len(rows) // count:,}, most journeys first; more with --top)")
+
+
+def draw_retention(page: Page, document: Document) -> None:
+    """A row per first period, a column per later one; a period that is not over has a +."""
+    if not document["rows"]:
+        page.line("No users yet.")
+        return
+    cohorts: dict[Any, list[Mapping[str, Any]]] = {}
+    for row in document["rows"]:
+        cohorts.setdefault(row["cohort"], []).append(row)
+    shown = list(cohorts.items())[-_PERIODS_SHOWN:]
+    page.table(
+        [Column(f"first {document['by']}"), right("users"), *(right(f"+{n}") for n in range(1, len(shown)))],
+        [
+            [
+                jsonable(cohort),
+                f"{rows[0]['users']:,}",
+                *(
+                    f"{share(row['returned'], row['users'])}{'' if row['is_over'] else '+'}"
+                    for row in rows[1:]
+                ),
+                *[""] * (len(shown) - len(rows)),
+            ]
+            for cohort, rows in shown
+        ],
+    )
+    if len(cohorts) > len(shown):
+        page.line(f"(the last {len(shown)} of {len(cohorts)}; all of them with --json)")
+
+
+def _part(value: float | None) -> str:
+    return "" if value is None else share(value, 1)
+
+
 def draw_doctor(page: Page, document: Document) -> None:
     marks = {"ok": ("ok", ""), "warning": ("WARN", "yellow"), "broken": ("BROKEN", "red")}
     for check in document["checks"]:
