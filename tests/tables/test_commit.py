@@ -19,7 +19,7 @@ from pyiceberg.table import Transaction
 
 from eventmint.contracts import ANSWERS, Contract, all_contracts, contract
 from eventmint.engine.parquet import arrow_schema, write_table
-from eventmint.errors import Bug, TryAgain
+from eventmint.errors import Bug, EventmintError, FixData, TryAgain
 from eventmint.pipeline import BLOCKS
 from eventmint.tables import catalog as catalog_module
 from eventmint.tables.catalog import LakeCatalog
@@ -260,6 +260,38 @@ def test_a_commit_that_fails_before_it_is_taken_asks_to_try_again(
     # Trying again is not hindered by the leftover, nor does it bring the leftover back.
     commit(catalog.load(ACTIVITY), ACTIVITY, FIRST, add=[activity(scratch, "a", events=8)])
     assert events_of(catalog) == [8]
+
+
+@pytest.mark.parametrize(
+    ("silence", "told"),
+    [
+        (RuntimeError("no route"), TryAgain("the commit failed, and the catalog does not say")),
+        (OSError("No space left on device"), FixData("the disk is full")),
+    ],
+)
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_a_commit_of_which_the_catalog_says_nothing_more_asks_to_try_again(
+    catalog: LakeCatalog, scratch: Path, silence: Exception, told: EventmintError, is_taken: bool
+) -> None:
+    table = catalog.load(ACTIVITY)
+    real = table.catalog.commit_table
+
+    def refuse(*_: object) -> None:
+        raise silence
+
+    def commit_table(*arguments: Any, **named: Any) -> None:
+        if is_taken:
+            real(*arguments, **named)
+        patch.setattr(table.catalog, "load_table", refuse)
+        raise TimeoutError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table.catalog, "commit_table", commit_table)
+        with pytest.raises(type(told), match=told.message) as caught:
+            commit(table, ACTIVITY, FIRST, add=[activity(scratch, "a")])
+    assert caught.value.__cause__ is silence
+    snapshots, properties, _ = state(catalog)
+    assert (snapshots, properties.get(SEQ)) == ((1, "1") if is_taken else (0, None))
 
 
 def test_a_commit_that_sqlite_refuses_at_its_end_is_not_taken_for_done(

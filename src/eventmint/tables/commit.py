@@ -121,7 +121,7 @@ def commit(
     except Exception as err:
         # The reply may have been lost after the catalog had taken the commit, and a catalog that was asked
         # again by its client then speaks of a conflict: look, never guess.
-        if mark in _marks(table):
+        if _is_taken(table, contract, mark):
             table.refresh()  # what follows plans from what we have just learnt
             return
         if isinstance(err, CommitFailedException | ValidationException):
@@ -167,6 +167,19 @@ def _say_replace(producer: Any) -> None:
         return Summary(Operation.REPLACE, **summed_up(said).additional_properties)
 
     producer._summary = summary  # noqa: SLF001
+
+
+def _is_taken(table: TableHandle, contract: Contract, mark: str) -> bool:
+    """Whether the catalog has a commit that failed for us. Raises: TryAgain, FixData: it cannot be asked."""
+    try:
+        return mark in _marks(table)
+    except Exception as err:
+        if (trouble := machine_trouble(err)) is not None:
+            raise trouble from err
+        raise TryAgain(
+            f"{contract.table}: the commit failed, and the catalog does not say whether it has it: {err}.",
+            "Run again: what it has is recognised.",
+        ) from err
 
 
 def _marks(table: TableHandle) -> set[str]:
