@@ -56,6 +56,16 @@ def event(
     }  # fmt: skip
 
 
+def lake_in(folder: Path) -> Lake:
+    """The lake of a folder whose events lie in `data`."""
+    return open_lake(
+        source__path=str(folder / "data"),
+        source__settle_seconds=0,
+        lake__root=str(folder / "lake"),
+        lake__database=str(folder / "analytics.duckdb"),
+    )
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Two months of a shop with two ordinary categories and one for each hostile name."""
@@ -68,12 +78,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Lake:
             kind = ("page_view", "page_view", "add_to_cart", "purchase")[n % 4]
             events.append(event(day, kind, n, product=product, category=category, price=10 + number / 4))
     write_events(folder / "data", events)
-    lake = open_lake(
-        source__path=str(folder / "data"),
-        source__settle_seconds=0,
-        lake__root=str(folder / "lake"),
-        lake__database=str(folder / "analytics.duckdb"),
-    )
+    lake = lake_in(folder)
     lake.run()
     return lake
 
@@ -266,12 +271,7 @@ def test_axe_finds_nothing_serious(opened: Opened, report: Path, scheme: Any) ->
 
 def test_an_empty_lake_says_what_to_do(opened: Opened, tmp_path: Path) -> None:
     write_events(tmp_path / "data", [])
-    lake = open_lake(
-        source__path=str(tmp_path / "data"),
-        source__settle_seconds=0,
-        lake__root=str(tmp_path / "lake"),
-        lake__database=str(tmp_path / "a.duckdb"),
-    )
+    lake = lake_in(tmp_path)
     lake.run()
     page = opened(lake.report(tmp_path / "empty.html"))
     assert "There are no events yet" in page.locator("#empty").inner_text()

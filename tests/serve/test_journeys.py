@@ -143,7 +143,7 @@ def test_ten_thousand_random_sessions_are_counted_as_the_oracle_does(who: str, b
     compared(random_sessions(10_000, seed=7), replace(MINUTES, who=who, by=by))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_steps_window_and_days_are_counted_as_the_oracle_does(data: st.DataObject) -> None:
     steps = data.draw(st.lists(st.sampled_from(EVENT_TYPES), min_size=2, max_size=4, unique=True))

@@ -137,7 +137,7 @@ def test_a_period_without_events_has_dashes_and_no_division_by_nothing() -> None
 # ---- trust -------------------------------------------------------------------------------------------------
 
 BOOKS = {"lines": 100, "blank": 1, "quarantined": 2, "replaced": 3, "duplicates": 4, "events": 90}
-RUN = {"laws_hold": True, "laws": [1, 2], "started_at": "x"}
+RUN = {"laws_hold": True, "laws": [1, 2]}
 
 
 @pytest.mark.parametrize(

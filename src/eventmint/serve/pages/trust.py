@@ -39,5 +39,4 @@ def trust(
         "files": sum(files.values()),
         "unreadable_files": files.get("set_aside", 0),
         "newest_event": newest,
-        "last_run": last_run and last_run["started_at"],
     }
