@@ -312,8 +312,8 @@ BUGS = (
     Bug(
         "an unknown outcome is taken for a failure",
         "tables/commit.py",
-        "if mark in _marks(table):",
-        "if mark in _marks(table) and not mark:",
+        "if _is_taken(table, contract, mark):",
+        "if _is_taken(table, contract, mark) and not mark:",
         (f"{COMMIT}::test_a_commit_whose_reply_is_lost_is_found_and_not_repeated",),
     ),
     Bug(
