@@ -270,8 +270,9 @@ class Lake:
         from eventmint.serve.pages.trust import trust
 
         ledger = self.ledger()
+        totals = audit.lake_totals(ledger, audit.read_books(self._catalog))
         return trust(
-            books(self.totals(), ledger.entries, ledger.live_contents()),
+            books(totals, ledger.entries, ledger.live_contents()),
             self.quarantine_by_reason(),
             Counter(entry.status for entry in ledger.entries),
             self.last_run(),

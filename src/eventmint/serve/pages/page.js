@@ -43,7 +43,7 @@
   }
 
   function table(columns, rows, caption) {
-    // What begins with a digit or a sign of money is a number; the first row decides for all.
+    // A column is one of numbers where every cell is a number, an amount, a share or a dash.
     const isText = columns.map((_, n) => rows.some((row) => !/^([$<>\u2212]?[\d.,]+%?|-)$/.test(row[n])));
     const head = make("tr", {}, ...columns.map((name, n) => make("th", { scope: "col", class: isText[n] ? "text" : "" }, name)));
     const body = rows.map((row) => make("tr", {}, ...row.map((cell, n) => make("td", { class: isText[n] ? "text" : "", title: cell }, cell))));
