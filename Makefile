@@ -9,7 +9,7 @@ SEED     ?= $(if $(filter long,$(FORM)),$(shell date +%Y%m%d),1)
 WITH_COVERAGE = --cov --cov-report=term --cov-report=json:build/coverage.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proof lint $(LINTERS) format gates bench interop clean lock demo-ready dev-ready
+.PHONY: help demo test proof lint $(LINTERS) format gates screenshots bench interop clean lock demo-ready dev-ready
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ format: dev-ready  ## format and repair what ruff can
 
 gates:  ## size, cfn-lint, checkov and Guard over the CloudFormation template
 	@.ci/gates
+
+screenshots: dev-ready  ## pictures of every state of report and dashboard, into build/screenshots; needs Chromium
+	@PYTHONPATH=src:tests .venv/bin/python -m browser.screenshots build/screenshots
 
 bench: dev-ready  ## eventmint beside its peers, small; ARGS=--full the real size, some hours on two cores
 	@.ci/bench

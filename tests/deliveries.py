@@ -27,7 +27,7 @@ import eventmint
 from eventmint.contracts import ANSWERS, contract
 from eventmint.engine.parquet import read_rows
 from eventmint.lake import Lake
-from eventmint.run_log import Progress
+from eventmint.run_log import Progress, Silent
 from eventmint.tables.plan import live_files
 from eventmint.values import RunReport, Totals
 
@@ -220,3 +220,14 @@ def key_conflicts(events: list[Row]) -> int:
 
 def days_of(expected: oracle.OracleLake) -> tuple[date, ...]:
     return tuple(row["event_date"] for row in expected.user_activity)
+
+
+class CutOffAfter(Silent):
+    """Ends a run, as a lost machine would, when a stage has finished."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+
+    def finish(self, stage: str, _note: str) -> None:
+        if stage == self.stage:
+            raise RuntimeError(stage)

@@ -16,9 +16,11 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +97,18 @@ def start(*args: object, cwd: Path, **options: Any) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), **options.pop("env", {})}
     command = [sys.executable, "-m", "eventmint.cli", *map(str, args)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.Popen(command, cwd=cwd, env=environment, text=True, **pipes)
+
+    def heed_interrupts() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell switches it off for what it starts with &
+
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        text=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - no threads yet
+        **pipes,
+    )
 
 
 def write_events(folder: Path, name: str, lines: Sequence[dict[str, Any] | str]) -> Path:
@@ -545,6 +558,74 @@ def test_ctrl_c_ends_with_130_and_the_next_run_finishes(eventmint: Eventmint, tm
     assert ended.code == 0
     assert ended.document["laws_hold"] is True
     assert ended.document["lake"]["lines"] == 600_000
+
+
+# ---- serve -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_serve_answers_where_it_says_until_it_is_told_to_stop(
+    sample_lake: Path, sign: signal.Signals
+) -> None:
+    running = start("serve", "--port", 0, "--json", cwd=sample_lake)
+    assert running.stdout
+    url = json.loads("".join(running.stdout.readline() for _ in range(4)))["url"]
+    with urllib.request.urlopen(f"{url}api/v1/trust") as reply:  # noqa: S310 - our own
+        assert json.load(reply)["accounted"] is True
+    running.send_signal(sign)
+    _, err = running.communicate(timeout=30)
+    assert (running.returncode, err) == (0, "")
+
+
+def test_serve_lets_other_machines_in_only_with_a_flag_and_a_token(
+    eventmint: Eventmint, sample_lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def noted(_lake: Lake, host: str, token: str | None) -> None:
+        asked.append((host, token))
+
+    monkeypatch.setattr(Lake, "dashboard", noted)
+    monkeypatch.setattr("eventmint.serve.dashboard.server.serve", lambda *arguments: arguments[2]())
+    refused = eventmint("-C", sample_lake, "serve", "--host", "0.0.0.0")  # noqa: S104
+    assert refused.code == 2
+    assert "0.0.0.0: other machines could reach the dashboard there. Add --allow-remote" in refused.error
+    monkeypatch.setenv("EVENTMINT_TOKEN", "short")
+    refused = eventmint("-C", sample_lake, "serve", "--allow-remote")
+    assert (refused.code, "EVENTMINT_TOKEN is no token" in refused.error) == (2, True)
+    assert asked == []
+    monkeypatch.setenv("EVENTMINT_TOKEN", "sixteen-letters-")
+    ended = eventmint("-C", sample_lake, "serve", "--allow-remote", "--port", 0)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=sixteen-letters-\n", ended.out)
+    monkeypatch.delenv("EVENTMINT_TOKEN")
+    tokens = {
+        eventmint("-C", sample_lake, "serve", "--allow-remote", "--port", 0).out.partition("token=")[2]
+        for _ in range(2)
+    }
+    assert len(tokens) == 2
+    assert all(len(token.strip()) >= 43 for token in tokens)
+
+
+def test_serve_opens_the_browser_only_if_asked(
+    eventmint: Eventmint, sample_lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("eventmint.serve.dashboard.server.serve", lambda *arguments: arguments[2]())
+    assert eventmint("-C", sample_lake, "serve", "--port", 0).code == 0
+    assert opened == []
+    ended = eventmint("-C", sample_lake, "serve", "--port", 0, "--open")
+    assert [f"{url}\n" for url in opened] == [ended.out]
+
+
+def test_serve_refuses_a_port_that_is_taken_and_a_lake_without_answers(
+    eventmint: Eventmint, sample_lake: Path, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = eventmint("-C", sample_lake, "serve", "--port", taken.getsockname()[1])
+    assert (ended.code, "cannot listen there" in ended.error) == (2, True)
+    ended = eventmint("-C", tmp_path, "serve")
+    assert (ended.code, "nothing has been published yet" in ended.error) == (1, True)
 
 
 # ---- look --------------------------------------------------------------------------------------------

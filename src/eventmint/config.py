@@ -14,6 +14,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -27,6 +28,7 @@ MAX_SETTLE_SECONDS = 3600
 MAX_QUERY_SECONDS = 86_400
 MAX_MAINTAIN_SECONDS = 86_400
 MAX_REPORT_PRODUCTS = 10_000
+MAX_LATE_MINUTES = 5_256_000  # ten years
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class QuerySettings:
 class ReportSettings:
     title: str = "Shop analytics"
     products: int = 1000
+    late_minutes: float = 60.0
+
+    @property
+    def late_after(self) -> timedelta | None:
+        return timedelta(minutes=self.late_minutes) if self.late_minutes else None
 
 
 @dataclass(frozen=True)
@@ -163,8 +170,9 @@ MEANINGS = {
     "quality.dedup": 'which columns make two lines one event: "content" for all, or a list',
     "query.max_seconds": "a longer query is stopped; 0 for no limit",
     "query.memory_mb": "what a query may hold in memory; more is refused",
-    "report.title": "heading of the report",
+    "report.title": "heading of report and dashboard",
     "report.products": "how many products its table lists",
+    "report.late_minutes": "pages call data late when the newest event is older; 0 for never",
     "aws.region": "where the stack is",
     "aws.id": "names the stack capstone-<id> and its databases bronze_<id>, silver_<id>, gold_<id>",
     "aws.account": "twelve digits; empty: that of the credentials in use",
@@ -331,6 +339,11 @@ def _check(settings: Settings) -> None:
         1 <= settings.report.products <= MAX_REPORT_PRODUCTS,
         "report.products",
         f"must lie between 1 and {MAX_REPORT_PRODUCTS}",
+    )
+    need(
+        0 <= settings.report.late_minutes <= MAX_LATE_MINUTES,
+        "report.late_minutes",
+        f"must lie between 0 and {MAX_LATE_MINUTES}",
     )
     # The catalog and Iceberg hold the folder as a URL, where these mean something else or fall out.
     need(

@@ -86,7 +86,6 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
         _note_listing(options, is_full=only is None)
         ledger = lake.ledger()
     log.info("%s", laws_sentence(books(report.lake, ledger.entries, ledger.live_contents())))
-    newest = max((e.last_event_time for e in ledger.entries if e.last_event_time), default=None)
     complaint = quarantine_complaint(
         {"totals": vars(report.totals), "quarantined_by_reason": report.quarantined_by_reason},
         options.max_quarantine,
@@ -100,8 +99,8 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
         "Events": float(report.totals.events),
         "QuarantineRate": report.quarantine_rate,
     }
-    if newest is not None:
-        metrics["FreshnessMinutes"] = (datetime.now(UTC) - newest).total_seconds() / 60
+    if ledger.newest_event is not None:
+        metrics["FreshnessMinutes"] = (datetime.now(UTC) - ledger.newest_event).total_seconds() / 60
     _put_metrics(options, metrics)
 
 

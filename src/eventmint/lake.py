@@ -24,7 +24,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -35,13 +35,16 @@ from eventmint.contracts import ANSWERS, all_contracts, contract
 from eventmint.engine.duckdb_engine import DuckDBEngine
 from eventmint.engine.parquet import arrow_schema, read_rows, write_table
 from eventmint.engine.protocol import Engine
-from eventmint.errors import FixData, FixSettings, LawBroken
+from eventmint.errors import FixData, FixSettings, LawBroken, TryAgain
 from eventmint.maintenance.everything import maintain, merge_crowded, plan_maintenance
 from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in
 from eventmint.recheck.everything import recheck
 from eventmint.run_log import Progress, Silent
 from eventmint.serve import analytics_db, answers, journeys
+from eventmint.serve.documents import books
+from eventmint.serve.follow import Follower
 from eventmint.serve.limits import Limits
+from eventmint.serve.pages.trust import as_facts, trust
 from eventmint.sources.discover import Listing, list_source
 from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
 from eventmint.storage.local import fresh_folder, write_whole
@@ -52,6 +55,9 @@ from eventmint.tables.maintain import trim
 from eventmint.tables.plan import live_files, newest_files, row_count, seq_of
 from eventmint.tables.sizes import ColumnSize, TableSize, column_size, table_size
 from eventmint.values import Law, LedgerEntry, Maintenance, RunReport, Totals
+
+if TYPE_CHECKING:
+    from eventmint.serve.dashboard.guard import Guard
 
 log = logging.getLogger(__name__)
 # The property of ops.runs that keeps the day on which maintenance was last complete.
@@ -85,6 +91,7 @@ class Lake:
         else:
             location = str(Path(location).resolve())
         self._catalog = LakeCatalog(location, settings.aws.id if is_s3(location) else "")
+        self._follower = Follower(self._catalog, settings.database_path, self._settled_facts)
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -131,9 +138,13 @@ class Lake:
             unchecked = run.ledger.seq > (last["checked_seq"] if last else 0)
             report = self._report(run, listing, moment, last, check=changed or unchecked)
             broken = laws.first_broken(report.laws)
-            # Readers keep the last state whose books balanced.
+            record = report_to_dict(report) if report.changed else last
+            facts = self._facts(run.ledger, report.lake, record)
+            # Readers keep the last state whose books balanced, and are told when they no longer do.
             if not broken:
-                self._publish()
+                self._publish(facts)
+            elif settings.lake.database:
+                analytics_db.tell(settings.database_path, facts)
             report = dataclasses.replace(report, seconds=time.perf_counter() - started)
             if changed or (unchecked and not broken):
                 replan_on_conflict(run, partial(self._record, run, report))
@@ -233,7 +244,7 @@ class Lake:
         Raises: FixSettings: what is asked for is none. FixData: nothing has been published yet.
         """
         asked = journeys.Funnel(tuple(steps), window, who, by, start, end)
-        with answers.asking(self._database(), self.settings.query.memory_mb) as ask:
+        with answers.asking(self._database(), self._memory) as ask:
             return journeys.funnel(ask, asked, self.settings.contract.event_types)
 
     @telling_trouble()
@@ -244,7 +255,7 @@ class Lake:
             `share`, `is_over`.
         Raises: FixSettings: no such period. FixData: nothing has been published yet.
         """
-        with answers.asking(self._database(), self.settings.query.memory_mb) as ask:
+        with answers.asking(self._database(), self._memory) as ask:
             return journeys.retention(ask, by)
 
     @telling_trouble()
@@ -261,23 +272,25 @@ class Lake:
 
         settings = self.settings.report
         with answers.asking(self._database()) as ask:
-            text = report(ask, self._trust(), settings.title, now or datetime.now(UTC), settings.products)
+            made_at = now or datetime.now(UTC)
+            text = report(ask, settings.title, made_at, settings.products, settings.late_after)
         return write_whole(Path(file), text)
 
-    def _trust(self) -> dict[str, Any]:
-        """What became of every line, as pages tell it."""
-        from eventmint.serve.documents import books
-        from eventmint.serve.pages.trust import trust
+    def dashboard(self, host: str = "127.0.0.1", token: str | None = None) -> Guard:
+        """Return the live pages and their API as an ASGI application, for a server of yours.
 
-        ledger = self.ledger()
-        totals = audit.lake_totals(ledger, audit.read_books(self._catalog))
-        return trust(
-            books(totals, ledger.entries, ledger.live_contents()),
-            self.quarantine_by_reason(),
-            Counter(entry.status for entry in ledger.entries),
-            self.last_run(),
-            max((e.last_event_time for e in ledger.entries if e.last_event_time), default=None),
-        )
+        It answers from what was published last, and follows when a run publishes.
+
+        Args:
+            host: the name by which it is called, beside those of this machine.
+            token: what every request must show; None where only this machine can reach it.
+        Raises: FixData: nothing has been published yet.
+        """
+        from eventmint.serve.dashboard.app import Dashboard
+        from eventmint.serve.dashboard.guard import LOCAL_NAMES
+
+        self._database()
+        return Dashboard(self.settings, self._database).application({host, *LOCAL_NAMES}, token)
 
     def ledger(self) -> Ledger:
         """Return what became of every source file."""
@@ -391,18 +404,47 @@ class Lake:
 
     def _require_settled(self, run: Run) -> None:
         """Touch nothing while a stage is behind, or while the books do not balance."""
-        seqs = {seq_of(self._catalog.load(shape)) for shape in all_contracts()}
-        last = self.last_run()
-        if len(seqs) > 1 or (last["checked_seq"] if last else 0) != run.ledger.seq:
+        if not self._is_settled(run.ledger, self.last_run()):
             raise FixData(
                 f"{self._catalog.location}: the last run was cut off, or its books did not balance.",
                 "Run `eventmint run` first, then `eventmint maintain`.",
             )
 
-    def _publish(self) -> None:
+    def _is_settled(self, ledger: Ledger, last: dict[str, Any] | None) -> bool:
+        seqs = {seq_of(self._catalog.load(shape)) for shape in all_contracts()}
+        return len(seqs) == 1 and (last["checked_seq"] if last else 0) == ledger.seq
+
+    def _settled_facts(self) -> str:
+        """What became of every line, of a lake that others write. Raises: TryAgain: between two states."""
+        ledger, last = self.ledger(), self.last_run()
+        if not self._is_settled(ledger, last):
+            raise TryAgain(
+                f"{self._catalog.location}: a run is at work or was cut off, or a law was broken.",
+                "Ask again when a run has ended well.",
+            )
+        return self._facts(ledger, audit.lake_totals(ledger, audit.read_books(self._catalog)), last)
+
+    def _publish(self, facts: str | None = None) -> None:
         database = self.settings.database_path
-        if self.settings.lake.database and not analytics_db.is_current(self._catalog, database):
-            analytics_db.publish(self._catalog, database)
+        if self.settings.lake.database and not analytics_db.is_current(self._catalog, database, facts):
+            analytics_db.publish(self._catalog, database, facts)
+
+    def _facts(self, ledger: Ledger, totals: Totals, last_run: dict[str, Any] | None) -> str:
+        """What became of every line, as pages tell it."""
+        return as_facts(
+            trust(
+                books(totals, ledger.entries, ledger.live_contents()),
+                _reasons(entry for entry in ledger.entries if entry.status == "landed"),
+                Counter(entry.status for entry in ledger.entries),
+                last_run,
+                ledger.newest_event,
+            )
+        )
+
+    @property
+    def _memory(self) -> Limits:
+        """For statements of our own, which end by themselves."""
+        return Limits(seconds=0, memory_mb=self.settings.query.memory_mb)
 
     def _require_lake(self) -> None:
         if not self._catalog.exists():
@@ -412,6 +454,8 @@ class Lake:
 
     def _database(self) -> Path:
         path = self.settings.database_path
+        if is_s3(self._catalog.location) and self.settings.lake.database and self._catalog.exists():
+            self._follower.follow()
         if not path.is_file():
             raise FixData(f"{path}: nothing has been published yet.", "Run `eventmint run SOURCE` first.")
         return path

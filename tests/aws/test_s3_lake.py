@@ -19,13 +19,15 @@ from typing import Any
 
 import boto3
 import pytest
-from deliveries import MADE_TABLES, NOW, Row, Shop, event, random_events, rows_of
+from deliveries import MADE_TABLES, NOW, CutOffAfter, Row, Shop, event, random_events, rows_of
 from pyiceberg.table import Transaction
 
 import eventmint
 from eventmint.aws.names import Names
-from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld
+from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld, TryAgain
 from eventmint.lake import Lake
+from eventmint.serve import answers, follow
+from eventmint.serve.pages.trust import published_trust
 from eventmint.storage import s3
 
 NAMES = Names("dev", "123456789012")
@@ -109,6 +111,40 @@ def test_sample_data_in_s3_gives_the_rows_and_answers_of_a_folder(
     assert all(law.holds for law in lake.verify())
     assert account.keys("lake/.scratch") == set()
     assert account.keys("lake/.lock") == set()
+
+
+def test_a_reader_elsewhere_follows_what_runs_publish_and_never_sees_half_of_one(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "LOOK_SECONDS", 0.0)
+    shop = Shop(tmp_path / "shop")
+    reader = lake_in_s3(str(tmp_path / "reader" / "analytics.duckdb"))
+    with pytest.raises(FixData, match="nothing has been published yet"):
+        reader.answer("user_activity")
+
+    def deliver(name: str, *rows: Row | bytes) -> None:
+        shop.deliver(name, *rows)
+        account.mirror(shop.source)
+
+    deliver("a", *random_events(Random(1), 40))
+    writer = lake_in_s3()
+    writer.run(now=NOW)
+    first = reader.answer("user_activity")
+    assert sum(first.column("events").to_pylist()) == writer.totals().events
+    with answers.asking(reader.settings.database_path) as ask:
+        assert published_trust(ask)["accounted"]
+
+    deliver("b", *random_events(Random(2), 40))
+    cut_off = Lake(writer.settings, progress=CutOffAfter("silver"))
+    with pytest.raises(RuntimeError):
+        cut_off.run(now=NOW)
+    assert reader.answer("user_activity").equals(first)
+    late = lake_in_s3(str(tmp_path / "other" / "analytics.duckdb"))
+    with pytest.raises(TryAgain, match="a run is at work or was cut off"):
+        late.answer("user_activity")
+    writer.run(now=NOW)
+    assert sum(reader.answer("user_activity").column("events").to_pylist()) == writer.totals().events
+    assert not reader.answer("user_activity").equals(first)
 
 
 def test_increments_with_late_repeated_and_replaced_files_give_the_same_rows(

@@ -141,6 +141,9 @@ def test_a_run_on_aws_works_in_the_buckets_of_the_stack() -> None:
     settings = settings_on_aws(load_settings(flags=flags))
     assert settings.source_location == "s3://capstone-events-dev-1-123456789012/events"
     assert settings.lake_location == "s3://capstone-analytics-dev-1-123456789012/lake"
+    assert settings.lake.database == "analytics-dev-1.duckdb"  # never the file of a local lake
+    unpublished = settings_on_aws(load_settings(flags={**flags, "lake.database": ""}))
+    assert unpublished.lake.database == ""
 
 
 @pytest.mark.usefixtures("aws")

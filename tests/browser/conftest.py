@@ -1,4 +1,4 @@
-"""A real browser on pages that eventmint wrote."""
+"""A real browser on pages that eventmint wrote or serves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,9 +17,13 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 Opened = Callable[..., "Page"]
 
 
+def chromium() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, NAMES)), None)
+    program = chromium()
     if program is None:
         pytest.skip("no Chromium: install it (Debian: apt install chromium) to test the pages")
     from playwright.sync_api import sync_playwright
@@ -32,17 +37,23 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Opened]:
-    """Opens a page and waits until it is drawn. Fails at the end if it complained or asked for anything."""
+    """Opens a page and waits until it is drawn. Fails at the end if one complained, or asked elsewhere."""
     contexts = []
     wrong: list[str] = []
 
-    def open_page(file: Path, hash_: str = "", **options: Any) -> Page:
+    def open_page(place: Path | str, hash_: str = "", **options: Any) -> Page:
+        address = place if isinstance(place, str) else place.as_uri()
+        ours = ("file", "data", "blob") if isinstance(place, Path) else ("data", "blob")
+
+        def is_ours(url: str) -> bool:
+            wanted, own = urlsplit(url), urlsplit(address)
+            return wanted.scheme in ours or (wanted.scheme, wanted.netloc) == (own.scheme, own.netloc)
+
         context = browser.new_context(**options)
         contexts.append(context)
         # Asking is enough to be found out: nothing is there to answer.
         context.route(
-            "**/*",
-            lambda route: route.continue_() if route.request.url.startswith("file:") else route.abort(),
+            "**/*", lambda route: route.continue_() if is_ours(route.request.url) else route.abort()
         )
         page = context.new_page()
         page.add_init_script(
@@ -52,15 +63,8 @@ def opened(browser: Browser) -> Iterator[Opened]:
             "console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None
         )
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on(
-            "request",
-            lambda asked: (
-                wrong.append(asked.url)
-                if asked.url.partition(":")[0] not in ("file", "data", "blob")
-                else None
-            ),
-        )
-        page.goto(f"{file.as_uri()}{hash_}")
+        page.on("request", lambda asked: None if is_ours(asked.url) else wrong.append(asked.url))
+        page.goto(f"{address}{hash_}")
         page.wait_for_selector("html[data-ready]")
         return page
 

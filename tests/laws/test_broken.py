@@ -12,11 +12,12 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deliveries import NOW, TODAY, YESTERDAY, Shop, assert_lake_is, event, random_events, view
+from deliveries import NOW, TODAY, YESTERDAY, CutOffAfter, Shop, assert_lake_is, event, random_events, view
 
-from eventmint.contracts import contract
+from eventmint.contracts import ANSWERS, contract
 from eventmint.errors import LawBroken
-from eventmint.run_log import Silent
+from eventmint.serve.answers import asking
+from eventmint.serve.pages.trust import published_trust
 from eventmint.tables.plan import LiveFile, live_files
 from eventmint.values import Law
 
@@ -176,11 +177,17 @@ def break_the_books(shop: Shop) -> None:
 
 
 def assert_a_run_is_refused(shop: Shop) -> LawBroken:
-    before = shop.database.read_bytes()
+    before = figures(shop)
     with pytest.raises(LawBroken) as caught:
         shop.run()
-    assert shop.database.read_bytes() == before
+    assert figures(shop) == before
     return caught.value
+
+
+def figures(shop: Shop) -> list[pa.Table]:
+    """What readers are shown, but for what is told beside it."""
+    with asking(shop.database) as ask:
+        return [ask(f"FROM gold.{name} ORDER BY ALL", []) for name in ANSWERS]
 
 
 def test_a_run_that_breaks_a_law_fails_with_table_day_and_difference(shop: Shop) -> None:
@@ -217,15 +224,25 @@ def test_a_broken_day_is_not_published_by_a_later_run_over_another_day(shop: Sho
     assert_a_run_is_refused(shop)
 
 
-class CutOffAfter(Silent):
-    """Ends a run, as a lost machine would, when a stage has finished."""
+def test_a_broken_law_is_told_beside_the_figures_of_the_last_sound_state(shop: Shop) -> None:
+    before = shop.lake.answer("user_activity")
+    with asking(shop.database) as ask:
+        assert published_trust(ask)["accounted"]
+    break_the_books(shop)
+    shop.deliver("b", view(timestamp="2025-06-15T11:00:00Z"))
+    assert_a_run_is_refused(shop)
+    with asking(shop.database) as ask:
+        assert not published_trust(ask)["accounted"]
+    assert shop.lake.answer("user_activity").equals(before)
 
-    def __init__(self, stage: str) -> None:
-        self.stage = stage
 
-    def finish(self, stage: str, _note: str) -> None:
-        if stage == self.stage:
-            raise RuntimeError(stage)
+def test_a_law_that_breaks_before_anything_was_published_publishes_nothing(shop: Shop) -> None:
+    break_the_books(shop)
+    shop.deliver("b", view(timestamp="2025-06-15T11:00:00Z"))
+    shop.database.unlink()
+    with pytest.raises(LawBroken):
+        shop.run()
+    assert not shop.database.exists()
 
 
 def test_a_broken_law_is_found_though_the_run_was_cut_off_before_the_check(shop: Shop) -> None:

@@ -132,7 +132,7 @@ def test_answers_are_tables_and_everything_else_is_a_view(database: Path) -> Non
             "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal"
         ).fetchall()
     answers = {f"gold.{name}" for name in ANSWERS}
-    assert {name for (name,) in tables} == answers | {"ops.published", "ops.files"}
+    assert {name for (name,) in tables} == answers | {"ops.published", "ops.files", "ops.facts"}
     assert {name for (name,) in views} == {*SHOWN} - answers
 
 

@@ -6,12 +6,14 @@ import base64
 import gzip
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from eventmint.errors import FixData, FixSettings
@@ -21,7 +23,7 @@ from eventmint.serve.pages.days import Ask, Days, known_days, presets
 from eventmint.serve.pages.overview import overview
 from eventmint.serve.pages.report import page
 from eventmint.serve.pages.tiles import Sums, tiles
-from eventmint.serve.pages.trust import trust
+from eventmint.serve.pages.trust import freshness, published_trust, trust
 
 NOW = datetime(2026, 1, 20, 8, tzinfo=UTC)
 MIDDLE = date(2026, 1, 15)
@@ -155,6 +157,52 @@ def test_every_line_is_accounted_for_only_if_it_adds_up_and_the_laws_held(
     found = trust(books, {}, {"landed": 3, "set_aside": 1}, run, None)
     assert (found["accounted"], found["missing"]) == (accounted, missing)
     assert (found["files"], found["unreadable_files"]) == (4, 1)
+
+
+def test_data_is_late_only_after_the_time_that_is_set() -> None:
+    hour = timedelta(hours=1)
+    assert freshness(None, NOW, hour) is None
+    assert freshness(NOW - hour, NOW, hour) == {"text": "events until 20 Jan 2026 07:00 UTC", "late": ""}
+    assert freshness(NOW - 900 * hour, NOW, None) == {
+        "text": "events until 13 Dec 2025 20:00 UTC",
+        "late": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("behind", "told"),
+    [
+        (timedelta(minutes=61), "61 min"),
+        (timedelta(minutes=119, seconds=59), "119 min"),
+        (timedelta(hours=2), "2 h"),
+        (timedelta(hours=47), "47 h"),
+        (timedelta(hours=49), "2 days"),
+        (timedelta(days=4000), "4,000 days"),
+    ],
+)
+def test_how_late_is_told_in_the_largest_unit_of_which_there_are_two(behind: timedelta, told: str) -> None:
+    found = freshness(NOW - behind, NOW, timedelta(hours=1))
+    assert found
+    assert found["late"] == f"data is {told} behind"
+
+
+def test_the_days_that_two_ranges_share() -> None:
+    week = Days(MIDDLE, MIDDLE + timedelta(days=7))
+    assert week.within(Days(MIDDLE - timedelta(days=3), MIDDLE + timedelta(days=1))) == Days(
+        MIDDLE, MIDDLE + timedelta(days=1)
+    )
+    assert week.within(week.before) is None
+
+
+def test_a_database_that_tells_nothing_of_the_lines_says_what_to_do(
+    tmp_path: Path, sample_lake: Path
+) -> None:
+    copy = tmp_path / "a.duckdb"
+    shutil.copyfile(sample_lake / "analytics.duckdb", copy)
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute("DELETE FROM ops.facts")
+    with answers.asking(copy) as ask, pytest.raises(FixData, match="Run `eventmint run` to rebuild it"):
+        published_trust(ask)
 
 
 # ---- the file ----------------------------------------------------------------------------------------------

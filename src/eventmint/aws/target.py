@@ -1,8 +1,12 @@
-"""Where a run works: with `run.target = "aws"` the stack of `aws.id` takes the place of folders."""
+"""Where a run works: with `run.target = "aws"` the stack of `aws.id` takes the place of folders.
+
+What is published of it on this machine has a file of its own: `analytics-<id>.duckdb`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from eventmint.aws.names import Names, is_id
 from eventmint.config import Settings
@@ -34,9 +38,14 @@ def settings_on_aws(settings: Settings) -> Settings:
     if settings.run.target != "aws":
         return settings
     names = names_of(settings)
+    database = settings.lake.database and _beside(Path(settings.lake.database), names.id)
     return dataclasses.replace(
         settings,
         source=dataclasses.replace(settings.source, path=names.source),
-        lake=dataclasses.replace(settings.lake, root=names.lake),
+        lake=dataclasses.replace(settings.lake, root=names.lake, database=database),
         aws=dataclasses.replace(settings.aws, account=names.account),
     )
+
+
+def _beside(database: Path, deployment: str) -> str:
+    return str(database.with_name(f"{database.stem}-{deployment}{database.suffix}"))

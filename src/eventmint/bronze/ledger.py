@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -39,6 +40,11 @@ class Ledger:
     @property
     def seq(self) -> int:
         return self.entries[-1].seq if self.entries else 0
+
+    @property
+    def newest_event(self) -> datetime | None:
+        """The time of the latest event that any file has brought."""
+        return max((e.last_event_time for e in self.entries if e.last_event_time), default=None)
 
     def knows(self, path: str, version: str) -> bool:
         """Whether this version was dealt with: landed, found to be a copy, or set aside as unreadable."""

@@ -31,6 +31,7 @@ ANSWERS = ("conversion_funnel", "hourly_revenue", "top_products", "category_perf
 STATUSES = ("landed", "same_content", "set_aside")
 TABLE_ROWS = 100
 SET_ASIDE_SHOWN = 5
+TOKEN_LETTERS = 16
 DEMO, CLONE_DATA = Path("demo"), Path("sample-data")
 
 
@@ -281,9 +282,11 @@ def status(call: Call) -> None:
     from eventmint.serve.screens import draw_status
 
     lake = call.lake()
-    call.put(
-        status_document(lake.layers(), _books(lake), lake.ledger().entries, lake.last_run()), draw_status
+    ledger = lake.ledger()
+    document = status_document(
+        lake.layers(), _books(lake), ledger.entries, ledger.newest_event, lake.last_run()
     )
+    call.put(document, draw_status)
 
 
 @on_target
@@ -393,6 +396,59 @@ def report(call: Call, file: Path) -> None:
         {"file": str(written), "bytes": size}, lambda page, _: page.line(f"{written}: {size / 1e6:.1f} MB")
     )
     call.say("next: open it in a browser")
+
+
+@on_target
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8400, show_default=True, help="0 for any that is free."
+)
+@click.option("--allow-remote", is_flag=True, help="Let other machines in, with a token.")
+@click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
+@click.pass_obj
+def serve(call: Call, host: str, port: int, *, allow_remote: bool, opens: bool) -> None:
+    """The pages live, until Ctrl-C: any days, any category, journeys, and an API.
+
+    Other machines need --allow-remote, --host and a token: that of EVENTMINT_TOKEN, or a new one. It speaks
+    HTTP: put what speaks HTTPS before it.
+    """
+    from eventmint.serve.dashboard.server import is_near, listen
+    from eventmint.serve.dashboard.server import serve as answer
+
+    if not is_near(host) and not allow_remote:
+        raise FixSettings(
+            f"{host}: other machines could reach the dashboard there.",
+            "Add --allow-remote, and they need a token; or leave --host out.",
+        )
+    token = _token() if allow_remote else None
+    application = call.lake().dashboard(host, token)
+    listening = listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listening.getsockname()[1]}/{f'?token={token}' if token else ''}"
+
+    def tell() -> None:
+        call.put({"url": address}, lambda page, _: page.line(address))
+        call.say("Ctrl-C ends it")
+        if opens:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    answer(application, listening, tell)
+
+
+def _token() -> str:
+    """Return the token that is set, or a new one. Raises: FixSettings: it can be guessed."""
+    import secrets
+
+    token = os.environ.get("EVENTMINT_TOKEN") or secrets.token_urlsafe(32)
+    if len(token) < TOKEN_LETTERS or not token.isascii():
+        raise FixSettings(
+            f"EVENTMINT_TOKEN is no token: {TOKEN_LETTERS} letters of ASCII or more.",
+            "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    return token
 
 
 @on_target

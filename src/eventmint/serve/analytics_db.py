@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import duckdb
 from eventmint.contracts import ANSWERS, Contract, all_contracts, contract
 from eventmint.crash_points import reached
 from eventmint.engine.duckdb_engine import connect, quoted, scan_sql, sql_type
-from eventmint.errors import FixData
+from eventmint.errors import FixData, TryAgain
 from eventmint.storage import is_s3, local_paths
 from eventmint.storage.local import sync_folders
 from eventmint.tables.catalog import LakeCatalog
@@ -36,20 +36,54 @@ STORAGE_VERSION = "v1.0.0"
 _TABLES = tuple(f"gold.{answer}" for answer in ANSWERS)
 
 
-def is_current(catalog: LakeCatalog, database: Path) -> bool:
-    """Whether the database shows the lake as it is."""
+def is_current(catalog: LakeCatalog, database: Path, facts: str | None = None) -> bool:
+    """Whether the database shows the lake as it is, and tells these facts of it, where any are given."""
     if not database.exists():
         return False
     try:
         with _opened(database, read_only=True) as connection:
-            shown = _published(connection)
+            shown, told = _published(connection), _facts(connection)
     except duckdb.Error:
         return False
-    return all(shown.get(shape.table) == _state(catalog.load(shape)) for shape in _shown_contracts(catalog))
+    return facts in (None, told) and all(
+        shown.get(shape.table) == _state(catalog.load(shape)) for shape in _shown_contracts(catalog)
+    )
 
 
-def publish(catalog: LakeCatalog, database: Path) -> None:
-    """Bring the database up to the lake; readers of the old file keep it until they reopen."""
+def publish(
+    catalog: LakeCatalog, database: Path, facts: str | None = None, *, only_whole: bool = False
+) -> None:
+    """Bring the database up to the lake; readers of the old file keep it until they reopen.
+
+    Args:
+        facts: a JSON document that pages tell beside the tables (`ops.facts`); None leaves what is there.
+        only_whole: for who does not hold the lake's lock: nothing unless all tables include the same batch.
+    Raises: TryAgain: they do not; a run is at work.
+    """
+
+    def build(fresh: Path) -> None:
+        _build(catalog, database, fresh, facts)
+        if only_whole:
+            _require_one_batch(fresh)
+
+    _swap_in(database, build)
+
+
+def tell(database: Path, facts: str) -> None:
+    """Tell other facts beside the tables as they are; nothing where there is no database."""
+
+    def build(fresh: Path) -> None:
+        shutil.copyfile(database, fresh)
+        with _opened(fresh) as connection:
+            _create(connection)
+            _note_facts(connection, facts)
+
+    if database.exists():
+        _swap_in(database, build)
+
+
+def _swap_in(database: Path, build: Callable[[Path], None]) -> None:
+    """Build beside the old file, then put the new one in its place."""
     database.parent.mkdir(parents=True, exist_ok=True)
     fresh = database.with_name(database.name + ".new")
     fresh.unlink(missing_ok=True)
@@ -57,7 +91,9 @@ def publish(catalog: LakeCatalog, database: Path) -> None:
     if database.is_dir():
         raise FixData(f"{database}: is a folder, expected a file.", "Set `lake.database` to another name.")
     try:
-        _build(catalog, database, fresh)
+        build(fresh)
+        with fresh.open("rb") as handle:
+            os.fsync(handle.fileno())
         reached("publish: built")
         # What a killed writer left beside the old file would be replayed onto the new one.
         _log_of(database).unlink(missing_ok=True)
@@ -70,22 +106,20 @@ def publish(catalog: LakeCatalog, database: Path) -> None:
         _log_of(fresh).unlink(missing_ok=True)
 
 
-def _build(catalog: LakeCatalog, database: Path, fresh: Path) -> None:
+def _build(catalog: LakeCatalog, database: Path, fresh: Path, facts: str | None) -> None:
     """Write the new state to `fresh`, starting from the old one where it can be used."""
     try:
         if database.exists():
             shutil.copyfile(database, fresh)
             reached("publish: old one copied")
-        _bring_up(catalog, fresh)
+        _bring_up(catalog, fresh, facts)
     except duckdb.Error:
         # Not ours, or damaged: it is a copy of what the lake holds, so make it anew.
         fresh.unlink(missing_ok=True)
-        _bring_up(catalog, fresh)
-    with fresh.open("rb") as handle:
-        os.fsync(handle.fileno())
+        _bring_up(catalog, fresh, facts)
 
 
-def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
+def _bring_up(catalog: LakeCatalog, fresh: Path, facts: str | None) -> None:
     with _opened(fresh) as connection:
         _create(connection)
         published = _published(connection)
@@ -113,8 +147,16 @@ def _bring_up(catalog: LakeCatalog, fresh: Path) -> None:
                 _update_view(connection, shape, changes, complete)
             connection.execute("DELETE FROM ops.published WHERE table_name = ?", [shape.table])
             connection.execute("INSERT INTO ops.published VALUES (?, ?, ?, ?)", [shape.table, *_state(table)])
+        if facts is not None:
+            _note_facts(connection, facts)
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT")
+
+
+def _require_one_batch(database: Path) -> None:
+    with _opened(database, read_only=True) as connection:
+        if len({seq for seq, _, _ in _published(connection).values()}) > 1:
+            raise TryAgain("A run is writing the tables.", "Ask again in a minute.")
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
@@ -126,6 +168,7 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
         "(table_name VARCHAR, seq BIGINT, table_uuid VARCHAR, snapshot_id BIGINT)"
     )
     connection.execute("CREATE TABLE IF NOT EXISTS ops.files (table_name VARCHAR, location VARCHAR)")
+    connection.execute("CREATE TABLE IF NOT EXISTS ops.facts (document VARCHAR)")
     held = "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'analytics'"
     existing = {name for (name,) in connection.execute(held).fetchall()}
     for shape in map(contract, _TABLES):
@@ -188,6 +231,16 @@ def _published(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, st
     """What the file shows of each table, as `_state` tells it."""
     rows = connection.execute("SELECT table_name, seq, table_uuid, snapshot_id FROM ops.published").fetchall()
     return {name: (seq, identity, snapshot) for name, seq, identity, snapshot in rows}
+
+
+def _facts(connection: duckdb.DuckDBPyConnection) -> str | None:
+    row = connection.execute("SELECT document FROM ops.facts").fetchone()
+    return str(row[0]) if row else None
+
+
+def _note_facts(connection: duckdb.DuckDBPyConnection, facts: str) -> None:
+    connection.execute("DELETE FROM ops.facts")
+    connection.execute("INSERT INTO ops.facts VALUES (?)", [facts])
 
 
 def _state(table: TableHandle) -> tuple[int, str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,7 @@ from eventmint.contracts import contract
 from eventmint.engine.duckdb_engine import connect, quoted, scan_sql
 from eventmint.errors import FixData, FixSettings
 from eventmint.serve.limits import Limits, interrupting
+from eventmint.serve.pages.days import Ask
 from eventmint.storage import local_paths
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.plan import live_files, may_hold_values
@@ -38,30 +39,45 @@ _READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "CTE_NODE", "RE
 
 def answer(database: Path, name: str, start: date | None, end: date | None) -> pa.Table:
     """Return the rows of one answer for a half-open range of UTC days, in a total order."""
+    with asking(database) as ask:
+        return answer_rows(ask, name, start, end)
+
+
+def answer_rows(
+    ask: Ask,
+    name: str,
+    start: date | None,
+    end: date | None,
+    category: str | None = None,
+    limit: int | None = None,
+) -> pa.Table:
+    """The same over open tables: of one category, where the answer knows any, and at most `limit` rows."""
     columns = ", ".join(f'"{column}"' for column in contract(f"gold.{name}").column_names)
-    with _read_only(database) as connection:
-        return connection.sql(
-            f"SELECT {columns} FROM gold.{name} "  # noqa: S608 - names of contracts; the days are bound
-            "WHERE event_date >= COALESCE(?, DATE '0001-01-01') "
-            "AND event_date < COALESCE(?, DATE '9999-12-31') "
-            f"ORDER BY {_ORDER[name]}",
-            params=[start, end],
-        ).to_arrow_table()
+    of_category = "AND category = ?" if category is not None else ""
+    return ask(
+        f"SELECT {columns} FROM gold.{name} "  # noqa: S608 - names of contracts; values are bound
+        "WHERE event_date >= COALESCE(?, DATE '0001-01-01') "
+        f"AND event_date < COALESCE(?, DATE '9999-12-31') {of_category} "
+        f"ORDER BY {_ORDER[name]} LIMIT ?",
+        [start, end, *([] if category is None else [category]), limit],
+    )
 
 
 @contextmanager
-def asking(
-    database: Path, memory_mb: int | None = None
-) -> Iterator[Callable[[str, Sequence[Any]], pa.Table]]:
+def asking(database: Path, limits: Limits | None = None) -> Iterator[Ask]:
     """Open the published tables for statements of our own, with parameters: one state of them all.
 
-    Args: memory_mb: what a statement may hold; more is spilled to the folder for temporary files.
+    Args: limits: of each statement; what it cannot hold in memory is spilled to a folder for temporary files.
     """
     with TemporaryDirectory(prefix="eventmint-") as spill, _read_only(database) as connection:
         connection.execute("SET temp_directory = ?", [spill])
-        if memory_mb:
-            connection.execute(f"SET memory_limit = '{memory_mb}MB'")
-        yield lambda sql, parameters: connection.sql(sql, params=[*parameters]).to_arrow_table()
+        if limits is None:
+            yield lambda sql, parameters: connection.sql(sql, params=[*parameters]).to_arrow_table()
+            return
+        connection.execute(f"SET memory_limit = '{limits.memory_mb}MB'")
+        yield lambda sql, parameters: _limited(
+            connection, lambda: connection.sql(sql, params=[*parameters]), None, limits
+        )
 
 
 def select(
@@ -87,17 +103,30 @@ def select(
             "SET lock_configuration = true",
         ):
             connection.execute(setting)
-        with interrupting(connection, limits.seconds) as is_over:
-            try:
-                return _rows(connection.sql(statement), limit, limits)
-            except (duckdb.OutOfMemoryException, pa.ArrowMemoryError, MemoryError):
-                raise limits.too_large() from None
-            except (duckdb.Error, OSError) as err:
-                if is_over.is_set() and isinstance(err, duckdb.InterruptException | OSError):
-                    raise limits.overtime() from None
-                raise FixSettings(
-                    f"The query failed: {_first_line(err)}", "Tables: gold.*, silver.*, bronze.*."
-                ) from err
+        try:
+            return _limited(connection, lambda: connection.sql(statement), limit, limits)
+        except (duckdb.Error, OSError) as err:
+            raise FixSettings(
+                f"The query failed: {_first_line(err)}", "Tables: gold.*, silver.*, bronze.*."
+            ) from err
+
+
+def _limited(
+    connection: duckdb.DuckDBPyConnection,
+    query: Callable[[], duckdb.DuckDBPyRelation],
+    limit: int | None,
+    limits: Limits,
+) -> pa.Table:
+    """Return the rows of a query. Raises: FixSettings: it takes too long, or too much memory."""
+    with interrupting(connection, limits.seconds) as is_over:
+        try:
+            return _rows(query(), limit, limits)
+        except (duckdb.OutOfMemoryException, pa.ArrowMemoryError, MemoryError):
+            raise limits.too_large() from None
+        except (duckdb.Error, OSError) as err:
+            if is_over.is_set() and isinstance(err, duckdb.InterruptException | OSError):
+                raise limits.overtime() from None
+            raise
 
 
 def _rows(relation: duckdb.DuckDBPyRelation, limit: int | None, limits: Limits) -> pa.Table:

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -30,12 +31,13 @@ def status_document(
     layers: Sequence[Mapping[str, Any]],
     totals: Mapping[str, int],
     entries: Sequence[LedgerEntry],
+    newest_event: datetime | None,
     last_run: Mapping[str, Any] | None,
 ) -> Document:
     return {
         "layers": [{**layer, "grain": contract(layer["table"]).grain} for layer in layers],
         "files": Counter(entry.status for entry in entries),
-        "newest_event": max((e.last_event_time for e in entries if e.last_event_time), default=None),
+        "newest_event": newest_event,
         "totals": totals,
         "last_run": last_run and {name: value for name, value in last_run.items() if name != "laws"},
         "laws_hold": last_run and last_run["laws_hold"],

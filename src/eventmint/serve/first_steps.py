@@ -12,6 +12,8 @@ _DEMO_TOML = """\
 # Written by `eventmint demo`. To start anew, delete this folder.
 [source]
 path = {path}
+[report]
+late_minutes = 0  # the sample's events are of another year
 """
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eventmint.errors import EventmintError
 
@@ -110,12 +111,16 @@ def write_error(text: str) -> None:
 def tell_error(error: EventmintError, wants_json: bool) -> None:
     """Write an error as one line: `error: <message> <hint>`, or as a JSON document."""
     if wants_json:
-        body = {
-            "kind": type(error).__name__,
-            "message": error.message,
-            "hint": error.hint,
-            "exit_code": error.exit_code,
-        }
-        write_error(json.dumps({"schema_version": SCHEMA_VERSION, "error": body}))
+        write_error(json.dumps(error_document(error)))
     else:
         write_error(plain(f"error: {error}"))
+
+
+def error_document(error: EventmintError) -> dict[str, Any]:
+    body = {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+    }
+    return {"schema_version": SCHEMA_VERSION, "error": body}

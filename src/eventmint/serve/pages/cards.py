@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from eventmint.serve import charts
+from eventmint.serve import charts, theme
 from eventmint.serve.formats import share
 from eventmint.serve.pages.days import BETWEEN, Ask, Days
 from eventmint.serve.pages.tiles import Sums
@@ -38,7 +39,7 @@ def hours(ask: Ask, days: Days) -> Document:
         )
         for row in rows.to_pylist()[-_HOURS_TOLD:]
     ]
-    return _card(charts.hourly_revenue(rows), ("Day", "Hour", "Revenue", "Purchases"), told, _TIMES_PX)
+    return card(charts.hourly_revenue(rows), ("Day", "Hour", "Revenue", "Purchases"), told, _TIMES_PX)
 
 
 def funnel(sums: Sums, days: Days) -> Document:
@@ -49,7 +50,7 @@ def funnel(sums: Sums, days: Days) -> Document:
         for name, count, before in zip(charts.STEPS, counts, (0, *counts), strict=False)
     ]
     figure = charts.funnel(counts, f"Events, not people, {days.text}")
-    return _card(figure, ("Step", "Events", "Of the step before"), told, height=_TIMES_PX)
+    return card(figure, ("Step", "Events", "Of the step before"), told, height=_TIMES_PX)
 
 
 def products(ask: Ask, days: Days, category: str | None) -> Document:
@@ -69,7 +70,7 @@ def products(ask: Ask, days: Days, category: str | None) -> Document:
         for rank, row in enumerate(found, 1)
     ]
     figure = charts.viewed_products(found, days.each, f"Page views, {days.text}")
-    return _card(figure, ("Rank", "Product", "Category", "Page views"), told, height=_RANKS_PX)
+    return card(figure, ("Rank", "Product", "Category", "Page views"), told, height=_RANKS_PX)
 
 
 def visitors(ask: Ask, days: Days) -> Document:
@@ -79,7 +80,7 @@ def visitors(ask: Ask, days: Days) -> Document:
         (row["event_date"].isoformat(), f"{row['unique_users']:,}", f"{row['unique_sessions']:,}")
         for row in rows.to_pylist()
     ]
-    return _card(charts.user_activity(rows), ("Day", "Users", "Sessions"), told, _RANKS_PX)
+    return card(charts.user_activity(rows), ("Day", "Users", "Sessions"), told, _RANKS_PX)
 
 
 def categories(ask: Ask, days: Days) -> Document:
@@ -95,18 +96,44 @@ def categories(ask: Ask, days: Days) -> Document:
         revenue[row["category"]] += row["revenue"]
     ranked = sorted(revenue, key=lambda name: (-revenue[name], name))
     told = [(name, f"${revenue[name]:,.2f}", f"{events[name]:,}") for name in ranked]
-    return _card(charts.revenue_by_category(found), ("Category", "Revenue", "Events"), told)
+    return card(charts.revenue_by_category(found), ("Category", "Revenue", "Events"), told)
 
 
-def product_table(ask: Ask, days: Days, category: str | None, limit: int) -> Document:
-    """The products with most purchases: name, category, views, carts, purchases, and money as exact text."""
-    found = ask(_MOST_BOUGHT, [*days.bounds, category, category, limit]).to_pylist()
-    columns = ("product_id", "category", "views", "carts", "purchases")
-    rows = [(*(row[column] for column in columns), f"{row['revenue']:.2f}") for row in found]
-    return {"total": found[0]["total"] if found else 0, "rows": rows}
+@dataclass(frozen=True)
+class Wanted:
+    """Which products a table lists: those that have a text in their name or category, in an order."""
+
+    limit: int
+    search: str = ""
+    sort: str = "purchases"
+    descending: bool = True
 
 
-def _card(
+PRODUCT_COLUMNS = ("product_id", "category", "views", "carts", "purchases", "revenue")
+# What a table of products can be sorted by, in the order of its columns.
+SORTS = {
+    "product": "product_id",
+    "category": "category",
+    "views": "views",
+    "carts": "carts",
+    "purchases": "purchases",
+    "rate": "COALESCE(purchases / NULLIF(CAST(views AS DOUBLE), 0), -1)",
+    "revenue": "revenue",
+}
+
+
+def product_table(ask: Ask, days: Days, category: str | None, wanted: Wanted) -> Document:
+    """Products, by default those with most purchases: name, category, views, carts, purchases, and money as
+    exact text. `total` is how many there are, `found` how many the search found, `listed` how many it saw."""
+    sql = _PRODUCTS.format(sort=SORTS[wanted.sort], way="DESC" if wanted.descending else "ASC")
+    found = ask(sql, [*days.bounds, category, category, wanted.search, wanted.search, wanted.limit])
+    listed = found.to_pylist()
+    total, hits = (listed[0]["total"], listed[0]["found"]) if listed else (0, 0)
+    rows = [(*(row[name] for name in PRODUCT_COLUMNS[:-1]), f"{row['revenue']:.2f}") for row in listed]
+    return {"total": total, "found": hits, "listed": len(rows), "rows": rows}
+
+
+def card(
     figure: Figure,
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
@@ -116,7 +143,7 @@ def _card(
     layout = made["layout"]
     words = layout.pop("meta")
     layout.pop("title")  # the page says it, in letters of its own
-    layout["height"] = height or layout["height"] - charts.HEAD_PX + _ROOM_ABOVE_PX
+    layout["height"] = height or layout["height"] - theme.HEAD_PX + _ROOM_ABOVE_PX
     layout["margin"]["t"] = _ROOM_ABOVE_PX
     picture = {"data": made["data"], "layout": layout}
     return {**words, "figure": picture, "columns": columns, "rows": rows}
@@ -132,18 +159,22 @@ _MOST_VIEWED = f"""
     HAVING ? IS NULL OR {_CATEGORY} = ?
     ORDER BY view_count DESC, product_id ASC
     LIMIT ?"""  # noqa: S608
-_MOST_BOUGHT = f"""
-    SELECT
-        product_id,
-        {_CATEGORY} AS category,
-        CAST(SUM(views) AS BIGINT) AS views,
-        CAST(SUM(add_to_carts) AS BIGINT) AS carts,
-        CAST(SUM(purchases) AS BIGINT) AS purchases,
-        SUM(revenue) AS revenue,
-        COUNT(*) OVER () AS total
-    FROM gold.conversion_funnel
-    WHERE {BETWEEN}
-    GROUP BY product_id
-    HAVING ? IS NULL OR {_CATEGORY} = ?
-    ORDER BY purchases DESC, revenue DESC, views DESC, product_id ASC
+_PRODUCTS = f"""
+    WITH products AS (
+        SELECT
+            product_id,
+            {_CATEGORY} AS category,
+            CAST(SUM(views) AS BIGINT) AS views,
+            CAST(SUM(add_to_carts) AS BIGINT) AS carts,
+            CAST(SUM(purchases) AS BIGINT) AS purchases,
+            SUM(revenue) AS revenue
+        FROM gold.conversion_funnel
+        WHERE {BETWEEN}
+        GROUP BY product_id
+        HAVING ? IS NULL OR {_CATEGORY} = ?
+    )
+    SELECT *, (SELECT COUNT(*) FROM products) AS total, COUNT(*) OVER () AS found
+    FROM products
+    WHERE contains(lower(product_id), lower(?)) OR contains(lower(category), lower(?))
+    ORDER BY {{sort}} {{way}}, purchases DESC, revenue DESC, views DESC, product_id ASC
     LIMIT ?"""  # noqa: S608

@@ -42,6 +42,11 @@ class Days:
         """As many days, directly before."""
         return Days(self.start - timedelta(days=self.count), self.start)
 
+    def within(self, other: Days) -> Days | None:
+        """The days that are also the other's; None where there are none."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return Days(start, end) if start < end else None
+
     @property
     def text(self) -> str:
         first, last = self.start, self.end - timedelta(days=1)

@@ -1,31 +1,40 @@
 // Draws the document that Python made of a period: tiles, figures, tables. Every text from data is set as text.
+// What holds the documents is a source: the file itself (report.js), or the server (live.js).
 "use strict";
-(async () => {
-  const byId = (id) => document.getElementById(id);
-  const unpacked = async (id) => {
-    const bytes = Uint8Array.from(atob(byId(id).textContent), (letter) => letter.charCodeAt(0));
-    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
-  };
-  if (!("DecompressionStream" in window)) {
-    byId("error").textContent = "This browser is too old for the report. Open it in one of 2023 or later.";
-    byId("error").hidden = false;
-    return;
-  }
-  const given = JSON.parse(await unpacked("given"));
+const byId = (id) => document.getElementById(id);
+
+async function unpacked(id) {
+  const bytes = Uint8Array.from(atob(byId(id).textContent), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+function fail(text) {
+  byId("error").textContent = text;
+  byId("error").hidden = !text;
+}
+
+const grouped = (n) => n.toLocaleString("en-US");
+
+// source: given (see report.py), view(state), products(state, wanted), and where there is a server
+//   downloads(card, state): labels and addresses; readState(wanted, state), showState(state): what else is chosen.
+function showPage(source) {
+  const given = source.given;
   const state = { period: given.period, category: "" };
   const CARDS = [
     ["hours", ""], ["funnel", ""], ["products", ""], ["visitors", ""], ["categories", "wide categories"],
   ];
-  let shown = null;
+  // What a reader has set stays when the page is drawn anew: tables instead of charts, search and order.
+  const asTable = new Set(), wanted = { search: "", sort: 4, descending: true, limit: 8 };
+  let shown = null, turn = 0;
 
   // ---- small helpers ------------------------------------------------------------------------------------
-
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
 
   function sparkline(values) {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -72,99 +81,112 @@
     }));
   }
 
-  function drawCard(name, extra, card) {
+  const links = (files, title) => files.map(([label, href]) =>
+    make("a", { class: "quiet", href, download: "", "aria-label": `${title}: ${label}` }, label));
+
+  function drawCard(name, extra, card, files = source.downloads?.(name, state) ?? []) {
     const plot = make("div", { class: "plot", role: "img", "aria-label": `${card.title}. ${card.subtitle}` });
     const rows = make("div", { class: "rows", hidden: "", tabindex: "0", role: "region", "aria-label": `${card.title}, as a table` });
     const scroll = make("div", { class: "scroll" }, plot);
-    const toggle = make("button", { type: "button", class: "quiet", "aria-pressed": "false" }, "Table");
-    toggle.addEventListener("click", () => {
-      const asTable = toggle.getAttribute("aria-pressed") !== "true";
-      toggle.setAttribute("aria-pressed", asTable);
-      toggle.textContent = asTable ? "Chart" : "Table";
-      if (asTable && !rows.firstChild) rows.append(table(card.columns, card.rows, card.title));
-      rows.hidden = !asTable;
-      scroll.hidden = asTable;
-    });
+    const toggle = make("button", { type: "button", class: "quiet" });
+    function switchTo(isTable) {
+      if (isTable) asTable.add(name); else asTable.delete(name);
+      toggle.setAttribute("aria-pressed", isTable);
+      toggle.textContent = isTable ? "Chart" : "Table";
+      if (isTable && !rows.firstChild) rows.append(table(card.columns, card.rows, card.title));
+      rows.hidden = !isTable;
+      scroll.hidden = isTable;
+    }
+    toggle.addEventListener("click", () => switchTo(!asTable.has(name)));
+    switchTo(asTable.has(name));
     const title = make("h2"), subtitle = make("p");
     title.textContent = card.title;
     subtitle.textContent = card.subtitle + (card.note ? ` · ${card.note}` : "");
     const section = make("section", { class: `card ${extra}`, id: `card-${name}` },
-      make("div", { class: "head" }, make("div", {}, title, subtitle), ...(card.rows.length ? [toggle] : [])), scroll, rows);
+      make("div", { class: "head" }, make("div", {}, title, subtitle), ...(card.rows.length ? [toggle, ...links(files, card.title)] : [])), scroll, rows);
     return { section, plot, card };
   }
 
   function drawProducts(products) {
     const columns = ["Product", "Category", "Views", "Added to cart", "Purchases", "View to purchase", "Revenue"];
-    let sortBy = 4, descending = true, found = products.rows;
     const search = make("input", { type: "search", placeholder: "Search product or category", "aria-label": "Search product or category" });
+    search.value = wanted.search;
     const said = make("p", { role: "status" });
     const body = make("tbody"), heads = [];
     const more = make("button", { type: "button", class: "quiet" }, "Show more");
-    let limit = 8;
-    const rate = (row) => (row[2] ? row[4] / row[2] : -1);
-    const value = (row, n) => (n < 5 ? row[n] : n === 5 ? rate(row) : Number(row[5]));
+    let asked = 0;
     const share = (row) => {
       if (!row[2]) return "-";
-      const percent = 100 * rate(row);
+      const percent = (100 * row[4]) / row[2];
       return percent > 0 && percent < 0.1 ? "<0.1%" : `${percent.toFixed(1)}%`;
     };
-    const cells = (row) => [row[0], row[1], ...row.slice(2, 5).map((n) => n.toLocaleString("en-US")), share(row),
-      `$${row[5].replace(/\B(?=(\d{3})+(?=\.))/g, ",")}`];
-    function update() {
-      const wanted = search.value.trim().toLowerCase();
-      found = products.rows.filter((row) => !wanted || `${row[0]}\n${row[1]}`.toLowerCase().includes(wanted));
-      const compare = (a, b) => { const [x, y] = [value(a, sortBy), value(b, sortBy)]; return x < y ? -1 : x > y ? 1 : 0; };
-      found = found.toSorted((a, b) => (descending ? compare(b, a) : compare(a, b)));
-      body.replaceChildren(...found.slice(0, limit).map((row) => make("tr", {},
+    const cells = (row) => [row[0], row[1], ...row.slice(2, 5).map(grouped), share(row), `$${row[5].replace(/\B(?=(\d{3})+(?=\.))/g, ",")}`];
+    function tell({ rows, found, total, listed }) {
+      body.replaceChildren(...rows.map((row) => make("tr", {},
         ...cells(row).map((cell, n) => make("td", { class: n < 2 ? "text" : "", title: cell }, cell)))));
-      const listed = products.rows.length < products.total ? `, the ${products.rows.length.toLocaleString("en-US")} with most purchases listed` : "";
-      said.textContent = found.length
-        ? `${Math.min(limit, found.length).toLocaleString("en-US")} of ${(wanted ? found.length : products.total).toLocaleString("en-US")} products${listed}`
+      const only = listed < total ? `, the ${grouped(listed)} with most purchases listed` : "";
+      said.textContent = found
+        ? `${grouped(rows.length)} of ${grouped(wanted.search ? found : total)} products${only}`
         : "No product matches. Search for part of a name or a category.";
-      more.hidden = limit >= found.length;
-      heads.forEach((head, n) => n === sortBy
-        ? head.setAttribute("aria-sort", descending ? "descending" : "ascending") : head.removeAttribute("aria-sort"));
+      more.hidden = rows.length >= found;
+      heads.forEach((head, n) => n === wanted.sort
+        ? head.setAttribute("aria-sort", wanted.descending ? "descending" : "ascending") : head.removeAttribute("aria-sort"));
     }
-    search.addEventListener("input", () => { limit = 8; update(); });
-    more.addEventListener("click", () => { limit += 50; update(); });
+    async function update(change) {
+      Object.assign(wanted, change);
+      const mine = ++asked;
+      try {
+        const answer = await source.products(products, state, wanted);
+        if (mine === asked) tell(answer);
+      } catch (error) { fail(error.message); }
+    }
+    search.addEventListener("input", () => update({ search: search.value.trim(), limit: 8 }));
+    more.addEventListener("click", () => update({ limit: wanted.limit + 50 }));
     columns.forEach((name, n) => {
       const button = make("button", { type: "button" }, name);
-      button.addEventListener("click", () => { descending = n === sortBy ? !descending : n > 1; sortBy = n; update(); });
+      button.addEventListener("click", () => update({ sort: n, descending: n === wanted.sort ? !wanted.descending : n > 1 }));
       heads.push(make("th", { scope: "col", class: n < 2 ? "text" : "" }, button));
     });
-    update();
+    update({});
     return make("section", { class: "card wide", id: "card-table" },
-      make("div", { class: "head" }, make("div", {}, make("h2", {}, "Products"), said), search),
+      make("div", { class: "head" }, make("div", {}, make("h2", {}, "Products"), said), search, ...links(source.downloads?.("table", state) ?? [], "Products")),
       make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Products" },
         make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body)), more);
   }
 
+  function broken({ missing }) {
+    const what = missing ? `${grouped(missing)} lines are not accounted for.` : "A law did not hold at the last run.";
+    return `${what} These figures are those of the last run whose books balanced. Find out more: eventmint verify`;
+  }
+
   function drawTrust(trust) {
-    const number = (n) => n.toLocaleString("en-US");
     const verdict = trust.accounted
       ? make("p", { class: "ok bold" }, "✓ Every line accounted for")
-      : make("p", { class: "bad bold" }, trust.missing
-        ? `✗ ${number(trust.missing)} lines are not accounted for: run eventmint verify`
-        : "✗ The laws did not hold at the last run: run eventmint verify");
+      : make("p", { class: "bad bold" }, `✗ ${broken(trust)}`);
     const steps = trust.steps.map(({ label, count }, n) => make("tr", {},
-      make("td", { class: "text" }, (n ? (n === trust.steps.length - 1 ? "= " : "− ") : "") + label), make("td", {}, number(count))));
-    const reasons = trust.reasons.map(({ reason, lines }) => make("tr", {}, make("td", { class: "text" }, reason), make("td", {}, number(lines))));
-    const files = `${number(trust.files)} files, of which ${number(trust.unreadable_files)} could not be read`;
+      make("td", { class: "text" }, (n ? (n === trust.steps.length - 1 ? "= " : "− ") : "") + label), make("td", {}, grouped(count))));
+    const reasons = trust.reasons.map(({ reason, lines }) => make("tr", {}, make("td", { class: "text" }, reason), make("td", {}, grouped(lines))));
+    const files = `${grouped(trust.files)} files, of which ${grouped(trust.unreadable_files)} could not be read`;
     return make("section", { class: "card wide", id: "card-trust" },
       make("div", { class: "head" }, make("div", {}, make("h2", {}, "Can I trust this?"),
-        make("p", {}, `All days. ${files}; ${number(trust.laws)} equations checked at the last run`))),
+        make("p", {}, `All days. ${files}; ${grouped(trust.laws)} equations checked at the last run`))),
       verdict,
       make("div", { class: "grid" },
         make("table", { "aria-label": "What became of every line" }, make("tbody", {}, ...steps)),
-        reasons.length ? make("table", { "aria-label": "Quarantined lines by reason" },
+        reasons.length ? make("div", { class: "rows", tabindex: "0", role: "region", "aria-label": "Quarantined lines by reason" }, make("table", { "aria-label": "Quarantined lines by reason" },
           make("thead", {}, make("tr", {}, make("th", { class: "text", scope: "col" }, "Quarantined because"), make("th", { scope: "col" }, "Lines"))),
-          make("tbody", {}, ...reasons)) : make("p", { class: "note" }, "No line is quarantined.")));
+          make("tbody", {}, ...reasons))) : make("p", { class: "note" }, "No line is quarantined.")));
+  }
+
+  function drawFigure({ plot, card }) {
+    const { data, layout } = themed(card.figure);
+    return Plotly.react(plot, data, { ...layout, autosize: true }, given.config);
   }
 
   function drawFigures() {
-    for (const { plot, card } of shown) {
-      const { data, layout } = themed(card.figure);
-      Plotly.react(plot, data, { ...layout, autosize: true }, given.config);
+    for (const one of shown) {
+      const { plot, card } = one;
+      drawFigure(one);
       if (card === shown.categories && !plot.dataset.listens) {
         plot.dataset.listens = "yes";
         plot.on("plotly_click", ({ points }) => choose({ category: points[0].data.meta }));
@@ -172,15 +194,25 @@
     }
   }
 
+  function drawFresh(fresh) {
+    if (!fresh) return;
+    const dot = make("span", { class: fresh.late ? "dot late" : "dot", "aria-hidden": "true" });
+    byId("fresh").replaceChildren(dot, fresh.text, ...(fresh.late ? [make("strong", {}, ` · ${fresh.late}`)] : []));
+  }
+
   function draw(view) {
+    const trust = view.trust ?? given.trust;
+    fail(trust && !trust.accounted && !given.empty ? broken(trust) : "");
     byId("empty").hidden = !view.empty;
+    byId("empty").textContent = view.empty ?? "";
     byId("figures").hidden = Boolean(view.empty);
-    if (view.empty) { byId("empty").textContent = view.empty; return; }
-    byId("period").textContent = view.period;
+    byId("period").textContent = view.period ?? "";
+    drawFresh(view.fresh ?? given.fresh);
+    if (view.empty) return;
     drawTiles(view.tiles);
     shown = CARDS.map(([name, extra]) => drawCard(name, extra, view.cards[name]));
     shown.categories = view.cards.categories;
-    byId("cards").replaceChildren(...shown.map(({ section }) => section), drawProducts(view.products), drawTrust(given.trust));
+    byId("cards").replaceChildren(...shown.map(({ section }) => section), drawProducts(view.products), drawTrust(trust));
     drawFigures();
   }
 
@@ -188,21 +220,24 @@
 
   function choose(change) {
     Object.assign(state, change);
-    const parts = [["period", state.period], ["category", state.category]].filter(([, value]) => value);
+    const parts = Object.entries(state).filter(([, value]) => value);
     history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
-    show();
+    return show();
   }
 
-  function show() {
+  async function show() {
     for (const button of byId("periods").children) button.setAttribute("aria-pressed", button.value === state.period);
     byId("category").value = state.category;
-    const view = given.views[`${state.period}|${state.category}`];
-    if (!state.category) { draw(view); return; }
-    // Cards that know no categories are those of all, and say so.
-    const every = given.views[`${state.period}|`].cards;
-    const cards = Object.fromEntries(Object.entries(every).map(([name, card]) =>
-      [name, view.cards[name] ?? { ...card, note: name === "categories" ? "" : "all categories" }]));
-    draw({ ...view, cards });
+    source.showState?.(state);
+    const mine = ++turn;
+    byId("content").setAttribute("aria-busy", "true");
+    try {
+      const view = await source.view(state);
+      if (mine === turn) draw(view);
+    } catch (error) {
+      if (mine === turn) fail(error.message);
+    }
+    if (mine === turn) byId("content").removeAttribute("aria-busy");
   }
 
   function readHash() {
@@ -210,34 +245,36 @@
     const period = wanted.get("period"), category = wanted.get("category") ?? "";
     state.period = given.periods.some(({ name }) => name === period) ? period : given.period;
     state.category = given.categories.includes(category) ? category : "";
+    source.readState?.(wanted, state);
   }
 
   function setTheme(theme) {
     document.documentElement.dataset.theme = theme;
     byId("theme").setAttribute("aria-pressed", theme === "dark");
     if (shown) drawFigures();
+    dispatchEvent(new Event("themechange"));
   }
 
-  function start() {
-    const fresh = byId("fresh");
-    if (given.fresh) fresh.append(make("span", { class: "dot", "aria-hidden": "true" }), given.fresh.text);
+  async function start() {
     setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+    if (given.empty) {
+      draw({ empty: given.empty });
+    } else {
+      byId("filters").hidden = false;
+      byId("periods").append(...given.periods.map(({ name, label }) => {
+        const button = make("button", { type: "button", value: name }, label);
+        button.addEventListener("click", () => choose({ period: name, from: "", to: "" }));
+        return button;
+      }));
+      byId("category").append(make("option", { value: "" }, "All"), ...given.categories.map((name) => make("option", { value: name }, name)));
+      byId("category").addEventListener("change", (event) => choose({ category: event.target.value }));
+      addEventListener("hashchange", () => { readHash(); show(); });
+      readHash();
+      await show();
+    }
     document.documentElement.dataset.ready = "yes";
-    if (given.empty) { draw({ empty: given.empty }); return; }
-    byId("filters").hidden = false;
-    byId("periods").append(...given.periods.map(({ name, label }) => {
-      const button = make("button", { type: "button", value: name }, label);
-      button.addEventListener("click", () => choose({ period: name }));
-      return button;
-    }));
-    byId("category").append(make("option", { value: "" }, "All"), ...given.categories.map((name) => make("option", { value: name }, name)));
-    byId("category").addEventListener("change", (event) => choose({ category: event.target.value }));
-    addEventListener("hashchange", () => { readHash(); show(); });
-    readHash();
-    show();
   }
 
-  document.head.append(make("script", {}, await unpacked("plotly")));
-  start();
-})();
+  return { start, show, choose, drawCard, drawFigure, drawFresh };
+}
