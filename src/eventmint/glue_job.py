@@ -18,7 +18,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eventmint.lake import Lake
 
 log = logging.getLogger("eventmint.glue_job")
 
@@ -58,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--engine", default="spark", choices=["spark", "duckdb"])
     options.add_argument("--full-listing-every", type=int, default=12, metavar="N", help="runs")
     options.add_argument("--max-quarantine", type=float, default=0.01, metavar="SHARE")
+    options.add_argument("--report", choices=["true", "false"], default="false", help="publish report.html")
     options.add_argument("--JOB_NAME", dest="job_name", default="")
     options.add_argument("--job-bookmark-option", dest="bookmark", default="job-bookmark-disable")
     return options
@@ -65,15 +69,17 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
     """Take in what is new, in S3 and the Glue catalog; say what was done in the log and in metrics."""
+    from eventmint.aws.published import DATABASE, fetch_database
     from eventmint.config import load_settings
     from eventmint.lake import Lake
     from eventmint.serve.documents import books, quarantine_complaint
     from eventmint.serve.screens import laws_sentence
 
+    wants_report = options.report == "true"
     flags = {
         "source.path": options.source,
         "lake.root": options.lake,
-        "lake.database": "",  # Athena answers here
+        "lake.database": DATABASE if wants_report else "",  # Athena answers here
         "run.engine": options.engine,
         "quality.max_quarantine": options.max_quarantine,
         "aws.id": options.deployment_id,
@@ -82,7 +88,11 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
     with tempfile.TemporaryDirectory() as home:
         lake = Lake(load_settings(home=Path(home), flags=flags))
         only = _files_to_look_at(options, bookmark)
+        if wants_report:
+            fetch_database(options.lake, Path(home))
         report = lake.run(only=only)
+        if wants_report and report.changed:
+            _publish_report(lake, options.lake, Path(home))
         _note_listing(options, is_full=only is None)
         ledger = lake.ledger()
     log.info("%s", laws_sentence(books(report.lake, ledger.entries, ledger.live_contents())))
@@ -102,6 +112,17 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
     if ledger.newest_event is not None:
         metrics["FreshnessMinutes"] = (datetime.now(UTC) - ledger.newest_event).total_seconds() / 60
     _put_metrics(options, metrics)
+
+
+def _publish_report(lake: Lake, root: str, folder: Path) -> None:
+    from eventmint.aws.published import REPORT, put_report
+    from eventmint.errors import EventmintError
+
+    try:
+        lake.report(folder / REPORT)
+        log.info("report=%s", put_report(root, folder))
+    except EventmintError as err:
+        log.warning("the report was not published: %s", err)  # the tables are
 
 
 # ---- which files -------------------------------------------------------------------------------------------

@@ -17,8 +17,17 @@ from pathlib import Path
 import pytest
 from deployments import NAMES, REPOSITORY, account, client, keys_in, with_entry_script
 
-from eventmint.aws import artifacts
-from eventmint.aws.artifacts import NEEDS, WHEEL, Artifacts, build, requirements, upload, wheel
+from eventmint.aws.artifacts import (
+    NEEDS,
+    NEEDS_OF_REPORT,
+    REQUIREMENTS,
+    WHEEL,
+    Artifacts,
+    build,
+    requirements,
+    upload,
+    wheel,
+)
 from eventmint.errors import FixSettings
 
 
@@ -109,30 +118,32 @@ def test_the_job_needs_what_the_project_needs_and_boto3() -> None:
 
 
 def test_every_module_is_pinned_at_the_version_that_is_installed() -> None:
-    pins = dict(line.split("==") for line in requirements().splitlines())
+    pins = dict(line.split("==") for line in requirements(NEEDS).splitlines())
     assert {name: metadata.version(name) for name in pins} == pins
     assert {"boto3", "botocore", "duckdb", "pyarrow", "pyiceberg", "pydantic", "sqlalchemy"} <= set(pins)
     assert not {"pytest", "moto", "pyspark", "pandas", "eventmint"} & set(pins)
 
 
-# What a clone has and a job, which draws no page, does not.
-OF_PAGES = {"jinja2", "markupsafe", "narwhals", "packaging", "plotly"}
+# What a clone has and a job does not: the report's needs, unless it is asked for, and the dashboard's.
+OF_REPORT = {"jinja2", "markupsafe", "narwhals", "packaging", "plotly"}
+OF_DASHBOARD = {"anyio", "h11", "starlette", "uvicorn"}
 
 
 def test_the_pins_agree_with_the_locked_ones() -> None:
     lock = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
     locked = dict(re.findall(r"^([\w.-]+)==([\w.]+)", lock, flags=re.MULTILINE))
-    pins = dict(line.split("==") for line in requirements().splitlines())
-    without_pages = {name: version for name, version in locked.items() if name not in OF_PAGES}
-    assert {name: pins.get(name) for name in locked.keys() - OF_PAGES} == without_pages
-    assert set(locked) >= OF_PAGES
-    assert not OF_PAGES & set(pins)
+    pins = dict(line.split("==") for line in requirements((*NEEDS, *NEEDS_OF_REPORT)).splitlines())
+    needed = locked.keys() - OF_DASHBOARD
+    assert {name: pins.get(name) for name in needed} == {name: locked[name] for name in needed}
+    plain = dict(line.split("==") for line in requirements(NEEDS).splitlines())
+    assert plain == {name: version for name, version in pins.items() if name not in OF_REPORT}
+    assert b"plotly" in build(with_report=True).contents[REQUIREMENTS]
+    assert b"plotly" not in build().contents[REQUIREMENTS]
 
 
-def test_a_module_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifacts, "NEEDS", ("no-such-module",))
+def test_a_module_that_is_not_installed_is_named() -> None:
     with pytest.raises(FixSettings, match="no-such-module is not installed"):
-        requirements()
+        requirements(["no-such-module"])
 
 
 # ---- names and uploads -------------------------------------------------------------------------------------

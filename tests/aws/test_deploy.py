@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.stub import Stubber
@@ -27,7 +28,7 @@ from deployments import (
 
 from eventmint import cli
 from eventmint.aws import artifacts
-from eventmint.aws.deploy import deploy
+from eventmint.aws.deploy import Deployment, deploy
 from eventmint.aws.examine import examine
 from eventmint.aws.stack import Stack
 from eventmint.errors import FixData, FixSettings, TryAgain
@@ -40,7 +41,7 @@ def _entry_script(monkeypatch: pytest.MonkeyPatch) -> None:
     with_entry_script(monkeypatch)
 
 
-def job() -> dict[str, object]:
+def job() -> dict[str, Any]:
     return dict(client("glue").get_job(JobName=NAMES.job)["Job"])
 
 
@@ -124,6 +125,22 @@ def test_a_parameter_that_is_not_given_keeps_its_value(monkeypatch: pytest.Monke
     assert job()["NumberOfWorkers"] == 5
     deployed({"GlueWorkers": "3"})
     assert job()["NumberOfWorkers"] == 3
+
+
+def test_the_report_is_asked_for_once_and_its_modules_stay_until_it_is_not() -> None:
+    def pins(done: Deployment) -> str:
+        key = f"{done.artifacts}/{artifacts.REQUIREMENTS}"
+        found = client("s3").get_object(Bucket=NAMES.analytics_bucket, Key=key)
+        return str(found["Body"].read())
+
+    assert "plotly" not in pins(deployed())
+    assert job()["DefaultArguments"]["--report"] == "false"
+    args = ["deploy", "--id", "dev-1", "--region", REGION, "--template", str(template_file()), "--yes", "-q"]
+    assert cli.main([*args, "--report"]) == 0
+    assert job()["DefaultArguments"]["--report"] == "true"
+    kept = deployed()
+    assert (kept.action, "plotly" in pins(kept)) == ("nothing", True)
+    assert "plotly" not in pins(deployed({"Report": "false"}))
 
 
 def test_files_lost_from_the_bucket_come_back_though_the_stack_does_not_change() -> None:

@@ -318,6 +318,7 @@ def test_the_jobs_arguments_are_those_of_its_entry() -> None:
         "--region": "us-west-2",
         "--engine": "spark",
         "--full-listing-every": "12",
+        "--report": "false",
         "--additional-python-modules": f"{artifacts}/requirements.txt",
         "--python-modules-installer-option": "-r",
         "--extra-py-files": f"{artifacts}/eventmint-{__version__}-py3-none-any.whl",

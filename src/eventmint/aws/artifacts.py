@@ -15,7 +15,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from importlib.resources import files
@@ -32,6 +32,8 @@ REQUIREMENTS = "requirements.txt"
 SCRIPT = "glue_job.py"
 # What the job imports: the dependencies of the project, and boto3 in the version that was tested.
 NEEDS = ("boto3", "click", "duckdb", "isal", "pyarrow", "pyiceberg[sql-sqlite]", "rich")
+# What it also imports where it publishes the report.
+NEEDS_OF_REPORT = ("jinja2", "plotly")
 
 _HASH_CHARACTERS = 16
 # A zip archive can't tell an earlier time; a fixed one keeps the bytes the same.
@@ -60,9 +62,13 @@ class Artifacts:
         return {f"{self.prefix}/{name}": content for name, content in self.contents.items()}
 
 
-def build() -> Artifacts:
-    """Return the artifacts of the package that is running."""
-    return Artifacts({WHEEL: wheel(), REQUIREMENTS: requirements().encode(), SCRIPT: script()})
+def build(*, with_report: bool = False) -> Artifacts:
+    """Return the artifacts of the package that is running.
+
+    Args: with_report: also what the report needs.
+    """
+    needs = (*NEEDS, *NEEDS_OF_REPORT) if with_report else NEEDS
+    return Artifacts({WHEEL: wheel(), REQUIREMENTS: requirements(needs).encode(), SCRIPT: script()})
 
 
 def script() -> bytes:
@@ -114,13 +120,13 @@ def _digest(content: bytes) -> str:
 # ---- the modules it needs ----------------------------------------------------------------------------------
 
 
-def requirements() -> str:
-    """Return every module that the job needs, those of the modules included, as installed here.
+def requirements(needs: Sequence[str]) -> str:
+    """Return every module that is needed, those of the modules included, as installed here.
 
     Raises: FixSettings: one of them is not installed, so that no version of it was tested.
     """
     pinned: dict[str, str] = {}
-    asked = [_parsed(need) for need in NEEDS]
+    asked = [_parsed(need) for need in needs]
     seen: set[tuple[str, frozenset[str]]] = set()
     while asked:
         name, extras = asked.pop()
@@ -131,10 +137,10 @@ def requirements() -> str:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             # Its own needs may be for other systems or Pythons: what is not installed here isn't needed here.
-            if name in {_parsed(need)[0] for need in NEEDS}:
+            if name in {_parsed(need)[0] for need in needs}:
                 raise FixSettings(
                     f"{name} is not installed, and the job needs it.",
-                    "Install it with `pip install eventmint[aws]`.",
+                    "Install it with `pip install 'eventmint[aws,pages]'`.",
                 ) from None
             continue
         pinned[name] = found.version

@@ -20,6 +20,7 @@ from eventmint.storage.session import client, error_code, is_emulator, telling
 
 # Parameters of the template that deploying itself sets.
 ID, ARTIFACTS = "StudentId", "Artifacts"
+REPORT = "Report"  # decides what else the job needs
 
 Say = Callable[[str], None]
 Consent = Callable[[Plan], bool]
@@ -91,8 +92,8 @@ def deploy(
     Raises:
         FixSettings, FixData, TryAgain: what to do is in the hint; a failed change was taken back by AWS.
     """
-    built = files.build()
     stack = Stack(names.stack, region)
+    built = files.build(with_report={**stack.parameters(), **parameters}.get(REPORT) == "true")
     say(f"artifacts  {files.WHEEL}, {len(built.contents)} files, {built.prefix}")
     if stack.kind_of_change() == "CREATE":
         _require_no_remains(names, region)

@@ -19,7 +19,7 @@ PERMISSIONS: dict[str, dict[str, str]] = {
     },
     "JobRole": {
         "s3:GetObject": "reads source files, Parquet and Iceberg metadata; Glue fetches script, wheel and requirements.txt",
-        "s3:PutObject": "writes Parquet, Iceberg metadata, the lock lake/.lock, lake/.scratch/ and Glue's --TempDir",
+        "s3:PutObject": "writes Parquet, Iceberg metadata, the lock lake/.lock, lake/.scratch/, lake/published/ and Glue's --TempDir",
         "s3:DeleteObject": "trims files that no kept snapshot names, frees the lock, empties lake/.scratch/",
         "s3:AbortMultipartUpload": "the S3 writer gives up a large Parquet file that it could not finish",
         "s3:ListBucket": "lists new source files (pipeline, and Glue's bookmark filter); head_object says 404, not 403",

@@ -56,6 +56,7 @@ _PARAMETERS = {
     "budget": "MonthlyBudget",
     "alert_email": "AlertEmail",
     "tables": "CreateTables",
+    "report": "Report",
 }
 
 
@@ -71,6 +72,9 @@ def parameters(function: Decorated) -> Decorated:
         ),
         click.option(
             "--tables/--no-tables", default=None, help="Should the stack create the Iceberg tables?"
+        ),
+        click.option(
+            "--report/--no-report", default=None, help="Should each run publish lake/published/report.html?"
         ),
         click.option("--alert-email", metavar="ADDRESS", help="Who hears of alarms and the budget."),
         click.option("--budget", type=click.IntRange(min=1), metavar="DOLLARS", help="A month."),
