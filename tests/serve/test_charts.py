@@ -192,6 +192,71 @@ def test_no_chart_offers_to_send_its_rows_away(name: str, sample_lake: Path) -> 
     assert charts.CONFIG["showSendToCloud"] is False
 
 
+def steps(*counts: int, **group: str) -> list[Row]:
+    """What `Lake.funnel` tells of a group, or of all."""
+    names = ("page_view", "add_to_cart", "purchase")
+    return [
+        {**group, "step": n, "event_type": name, "journeys": count, "of_first": count / counts[0], "open": 0}
+        for n, (name, count) in enumerate(zip(names, counts, strict=True), 1)
+    ]
+
+
+def test_journeys_are_bars_of_their_steps_and_tell_who_goes_on() -> None:
+    figure = charts.journeys(pa.Table.from_pylist(steps(200, 50, 10)), "of a session")
+    assert labels_of(figure) == [("page_view", "200"), ("add_to_cart", "50"), ("purchase", "10")]
+    assert [note.text for note in figure.layout.annotations] == [
+        "↓ 25.0% continue, 150 leave",
+        "↓ 20.0% continue, 40 leave",
+    ]
+    assert "From page_view to purchase: 5.0%" in title_of(figure)
+    assert "of a session" in title_of(figure)
+
+
+def test_journeys_by_group_are_the_shares_that_come_to_the_end() -> None:
+    hostile = "<img src=x>%{y}$a$"
+    rows = [*steps(2000, 50, 1, category="Toys"), *steps(10, 5, 5, category=hostile)]
+    figure = charts.journeys(pa.Table.from_pylist(rows), "")
+    assert labels_of(figure) == [
+        ("Toys", "<0.1% of 2.00K"),
+        ("&lt;img src=x&gt;%{y}&#36;a&#36;", "50.0% of 10"),
+    ]
+    assert list(figure.data[0].x) == [0.05, 50.0]
+    assert "by category" in title_of(figure)
+
+
+def test_no_journeys_say_so() -> None:
+    of_all = pa.Table.from_pylist([row | {"journeys": 0} for row in steps(1, 1, 1)])
+    by_group = pa.Table.from_pylist(steps(1, 1, 1, product="p")).slice(0, 0)
+    for rows in (of_all, by_group):
+        figure = charts.journeys(rows, "")
+        assert figure.layout.annotations[0].text == "No events in this period."
+
+
+def test_retention_is_a_share_of_each_first_period_and_the_newest_is_so_far() -> None:
+    def row(cohort: date, users: int, number: int, returned: int, *, is_over: bool) -> Row:
+        period = cohort + timedelta(weeks=number)
+        told = {"cohort": cohort, "users": users, "period": period, "number": number, "is_over": is_over}
+        return {**told, "returned": returned, "share": returned / users}
+
+    first, second = date(2026, 1, 12), date(2026, 1, 19)
+    rows = [
+        row(first, 2000, 0, 2000, is_over=True),
+        row(first, 2000, 1, 1, is_over=False),
+        row(second, 4, 0, 4, is_over=False),
+    ]
+    figure = charts.retention(pa.Table.from_pylist(rows), "week")
+    cells = figure.data[0]
+    assert [list(line) for line in cells.z] == [[1.0, 0.0005], [1.0, None]]
+    assert [list(line) for line in cells.text] == [["100.0%", "<0.1%"], ["100.0%", ""]]
+    assert list(figure.layout.yaxis.ticktext) == ["2026-01-12 · 2.00K users ", "2026-01-19 · 4 users "]
+    assert cells.customdata[0][1] == (
+        "1 of 2,000 users of the week from 2026-01-12 came in that from 2026-01-19, so far"
+    )
+    assert cells.customdata[1][1] == ""
+    assert cells.zmax == 0.0005  # the first period is all of them, and no measure
+    assert charts.retention(pa.Table.from_pylist(rows).slice(0, 0), "day").layout.annotations[0].text
+
+
 def test_names_from_data_are_shown_as_text_and_never_merge() -> None:
     names = [
         "</script><img src=x onerror=alert(1)>",

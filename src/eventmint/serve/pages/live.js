@@ -181,7 +181,7 @@
   }
 
   const page = showPage(source);
-  tabs();
+  if (!given.empty) tabs();
   for (const id of ["first", "last"]) byId(id).addEventListener("change", () => {
     const [first, last] = [byId("first").value, byId("last").value];
     if (!isDay(first) || !isDay(last)) return;

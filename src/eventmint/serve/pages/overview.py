@@ -44,7 +44,12 @@ def overview(
         listed = {}
     return {
         "period": _told(days, newest),
-        "tiles": tiles(sums, then, f"the {told(days.count)} before", ALL_CATEGORIES if category else ""),
+        "tiles": tiles(
+            sums,
+            then,
+            "the day before" if days.count == 1 else f"the {told(days.count)} before",
+            ALL_CATEGORIES if category else "",
+        ),
         "cards": drawn,
         **listed,
     }
