@@ -4,6 +4,7 @@ export PYTHON
 WORKERS  ?= auto
 ARGS     ?=
 COVERAGE ?=
+JUNIT    ?= build/junit.xml
 FORM     ?= long
 SEED     ?= $(if $(filter long,$(FORM)),$(shell date +%Y%m%d),1)
 WITH_COVERAGE = --cov --cov-report=term --cov-report=json:build/coverage.json
@@ -19,7 +20,7 @@ demo: demo-ready  ## sample, run, five answers, report: the first five minutes
 
 test: dev-ready  ## every test but the proofs; COVERAGE=1 measures lines and branches too
 	@mkdir -p build
-	@.venv/bin/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore=tests/proofs --junit-xml=build/junit.xml $(if $(COVERAGE),$(WITH_COVERAGE)) $(ARGS)
+	@.venv/bin/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore=tests/proofs --junit-xml=$(JUNIT) $(if $(COVERAGE),$(WITH_COVERAGE)) $(ARGS)
 
 proof: dev-ready  ## no line lost, doubled or changed: kills, faults, damage, races; hours on two cores, FORM=short 12 minutes
 	@mkdir -p build
