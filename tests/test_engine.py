@@ -684,9 +684,20 @@ def test_work_is_done_in_processes_of_its_own_where_it_is_worth_it(engine: DuckD
     assert 1 <= len(found) <= 2
 
 
-@pytest.mark.parametrize(
+little_work = pytest.mark.parametrize(
     ("workers", "tasks", "size_bytes"), [(1, [1, 2], MUCH), (2, [1], MUCH), (2, [1, 2], 1000), (2, [], MUCH)]
 )
+
+
+@little_work
+def test_a_task_may_take_every_core_where_it_runs_alone(
+    workers: int, tasks: list[int], size_bytes: int
+) -> None:
+    assert DuckDBEngine(workers, 100).threads_a_task(len(tasks), size_bytes) == workers
+    assert DuckDBEngine(2, 100).threads_a_task(2, MUCH) == 1
+
+
+@little_work
 def test_little_work_is_done_here(workers: int, tasks: list[int], size_bytes: int) -> None:
     engine = DuckDBEngine(workers, 100)
     here: list[int] = []

@@ -187,6 +187,8 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
             outcome_of[entry.sha256] = entry
             landings.append(Landing(entry, location, run.staging, run.rules, latest_us))
     size_bytes = sum(landing.entry.size_bytes for landing in landings)
+    threads = run.engine.threads_a_task(len(landings), size_bytes)
+    landings = [dataclasses.replace(landing, threads=threads) for landing in landings]
     for landing, landed in zip(landings, run.engine.map(land_one, landings, size_bytes), strict=True):
         run.progress.advance(1, landing.entry.size_bytes, landed.entry.lines)
         outcome_of[str(landing.entry.sha256)] = landed.entry

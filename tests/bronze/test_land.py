@@ -58,8 +58,9 @@ Land = Callable[..., Landed]
 
 @pytest.fixture
 def land_chunks(tmp_path: Path) -> Land:
-    def run(chunks: Iterable[bytes], **rules: Any) -> Landed:
-        return land(Landing(ENTRY, "nowhere", "", EventRules(**rules), LATEST_US), chunks, tmp_path)
+    def run(chunks: Iterable[bytes], threads: int = 1, **rules: Any) -> Landed:
+        landing = Landing(ENTRY, "nowhere", "", EventRules(**rules), LATEST_US, threads)
+        return land(landing, chunks, tmp_path)
 
     return run
 
@@ -225,23 +226,24 @@ def mixed_lines(rng: Random, count: int) -> list[bytes]:
     return [hostile.good_line(rng) if rng.random() < 0.67 else rng.choice(light)(rng) for _ in range(count)]
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_file_lands_like_the_oracle_says_however_its_bytes_are_cut(
-    land_chunks: Land, monkeypatch: pytest.MonkeyPatch, seed: int
+    land_chunks: Land, monkeypatch: pytest.MonkeyPatch, seed: int, threads: int
 ) -> None:
     rng = Random(seed)
     monkeypatch.setattr(landing_module, "BLOCK_BYTES", rng.choice((500, 20_000, 8 << 20)))
     monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", rng.choice((7, 131_072)))
     text = b"\n".join(mixed_lines(rng, 500)) + rng.choice((b"", b"\n"))
-    landed = land_chunks(random_chunks(rng, text, rng.choice((300, 30_000, 1_000_000))))
+    landed = land_chunks(random_chunks(rng, text, rng.choice((300, 30_000, 1_000_000))), threads)
     assert_landed_like_the_oracle(landed, text)
 
 
-@pytest.mark.parametrize("chunk", [100, 2_000])
-def test_the_cap_on_a_line_is_a_setting(land_chunks: Land, chunk: int) -> None:
+@pytest.mark.parametrize(("chunk", "threads"), [(100, 1), (2_000, 1), (100, 3)])
+def test_the_cap_on_a_line_is_a_setting(land_chunks: Land, chunk: int, threads: int) -> None:
     rng = Random(chunk)
     text = b"\n".join(line for line in mixed_lines(rng, 200) if line.strip(b" \t\r") or len(line) < 50)
-    landed = land_chunks(cut(text, [chunk] * 500), max_line_bytes=180)
+    landed = land_chunks(cut(text, [chunk] * 500), threads, max_line_bytes=180)
     assert landed.reasons["line_too_long"] > 20
     assert_landed_like_the_oracle(landed, text, max_line_bytes=180)
 
@@ -290,11 +292,15 @@ def test_the_parquet_file_has_the_columns_and_ids_of_the_contract(land_chunks: L
     ]
 
 
-def test_the_same_bytes_make_the_same_file_byte_for_byte(land_chunks: Land) -> None:
-    text = b"\n".join(mixed_lines(Random(6), 100))
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_same_bytes_make_the_same_file_byte_for_byte(
+    land_chunks: Land, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(landing_module, "BLOCK_BYTES", 2_000)
+    text = b"\n".join(mixed_lines(Random(6), 200))
     contents = set()
-    for _ in range(2):
-        landed = land_chunks([text])
+    for _ in range(4):
+        landed = land_chunks(cut(text, [500] * 200), threads)
         assert landed.parquet is not None
         assert stem_in(landed.parquet) == ENTRY.sha256
         contents.add(Path(landed.parquet).read_bytes())
@@ -328,9 +334,10 @@ def test_an_entry_survives_its_journey_through_json(entry: LedgerEntry) -> None:
 # --- Files that turn out to be corrupt -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("rows_written", [0, 40])
 def test_a_file_that_is_corrupt_at_its_end_leaves_nothing_behind(
-    land_chunks: Land, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_written: int
+    land_chunks: Land, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_written: int, threads: int
 ) -> None:
     monkeypatch.setattr(landing_module, "BLOCK_BYTES", 100)
     monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 5)
@@ -344,7 +351,7 @@ def test_a_file_that_is_corrupt_at_its_end_leaves_nothing_behind(
         raise UnreadableFile("gzip_corrupt")
 
     with pytest.raises(UnreadableFile, match=r"^gzip_corrupt$"):
-        land_chunks(chunks())
+        land_chunks(chunks(), threads)
     assert bool(seen_on_disk) == bool(rows_written)
     assert not any(path.name.endswith(".parquet") for path in seen_on_disk)
     assert list(tmp_path.iterdir()) == []

@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,6 +43,7 @@ class Landing:
         location: where the file can be opened.
         staging: folder for the Parquet file, which is named by the content's hash.
         latest_us: the latest instant an event may have, UTC microseconds.
+        threads: how many blocks of lines are parsed at once.
     """
 
     entry: LedgerEntry
@@ -48,6 +51,7 @@ class Landing:
     staging: str
     rules: EventRules
     latest_us: int
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -81,20 +85,15 @@ def land(landing: Landing, chunks: Iterable[bytes], folder: Path) -> Landed:
         chunks: the decompressed bytes; the iterator raises at the end if they were not intact, and then
             nothing of the file remains.
     """
-    parser = BlockParser(landing.rules, landing.latest_us)
+    parsers = [BlockParser(landing.rules, landing.latest_us) for _ in range(landing.threads)]
     target = folder / f"{landing.entry.sha256}.parquet"
     output = TableFile(target, contract("bronze.events"))
     reasons: Counter[str] = Counter()
     first: datetime | None = None
     last: datetime | None = None
     try:
-        for block in blocks_of_lines(chunks, landing.rules.max_line_bytes):
-            if isinstance(block, TooLongLine) and block.is_blank:
-                rows = parser.parse(b"", parser.line_count + 1)
-            elif isinstance(block, TooLongLine):
-                rows = parser.too_long(block.start, block.size, block.sha256, parser.line_count + 1)
-            else:
-                rows = parser.parse(block, parser.line_count + 1)
+        blocks = blocks_of_lines(chunks, landing.rules.max_line_bytes)
+        for rows in _rows_of_blocks(blocks, parsers):
             bounds = pc.min_max(rows["event_time"]).as_py()
             first = min(filter(None, (first, bounds["min"])), default=None)
             last = max(filter(None, (last, bounds["max"])), default=None)
@@ -103,13 +102,13 @@ def land(landing: Landing, chunks: Iterable[bytes], folder: Path) -> Landed:
         entry = dataclasses.replace(
             landing.entry,
             status="landed",
-            lines=parser.line_count,
-            blank=parser.blank_count,
-            valid=parser.valid_count,
-            quarantined=parser.quarantined_count,
+            lines=sum(parser.line_count for parser in parsers),
+            blank=sum(parser.blank_count for parser in parsers),
+            valid=sum(parser.valid_count for parser in parsers),
+            quarantined=sum(parser.quarantined_count for parser in parsers),
             first_event_time=first,
             last_event_time=last,
-            unknown_fields=counts_to_json(parser.unknown_fields),
+            unknown_fields=counts_to_json(sum((parser.unknown_fields for parser in parsers), Counter())),
             reasons=counts_to_json(reasons),
         )
         if output.rows == 0:
@@ -120,7 +119,45 @@ def land(landing: Landing, chunks: Iterable[bytes], folder: Path) -> Landed:
         output.discard()
         raise
     finally:
-        parser.close()
+        for parser in parsers:
+            parser.close()
+
+
+def _rows_of_blocks(
+    blocks: Iterable[bytes | TooLongLine], parsers: Sequence[BlockParser]
+) -> Iterator[pa.Table]:
+    """Yield the rows of each block in order; as many are parsed at once as there are parsers.
+
+    Each parser has every n-th block, so that what it has learned of the lines, and with it the file that is
+    written, does not depend on which thread was faster.
+    """
+    if len(parsers) == 1:
+        yield from (_rows_of(block, parsers[0], number) for block, number in _numbered(blocks))
+        return
+    with ThreadPoolExecutor(len(parsers)) as pool:
+        waiting: deque[Future[pa.Table]] = deque()
+        for (block, number), parser in zip(_numbered(blocks), cycle(parsers), strict=False):
+            if len(waiting) == len(parsers):
+                yield waiting.popleft().result()  # by this parser: it is free now
+            waiting.append(pool.submit(_rows_of, block, parser, number))
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _numbered(blocks: Iterable[bytes | TooLongLine]) -> Iterator[tuple[bytes | TooLongLine, int]]:
+    """Yield each block with the number of its first line in the file, counted from 1."""
+    number = 1
+    for block in blocks:
+        yield block, number
+        number += 1 if isinstance(block, TooLongLine) else block.count(_NEWLINE) + 1
+
+
+def _rows_of(block: bytes | TooLongLine, parser: BlockParser, number: int) -> pa.Table:
+    if not isinstance(block, TooLongLine):
+        return parser.parse(block, number)
+    if block.is_blank:
+        return parser.parse(b"", number)
+    return parser.too_long(block.start, block.size, block.sha256, number)
 
 
 def blocks_of_lines(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[bytes | TooLongLine]:

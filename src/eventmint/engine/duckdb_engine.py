@@ -299,7 +299,7 @@ class DuckDBEngine:
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task], size_bytes: int
     ) -> Iterator[Result]:
-        if self.workers == 1 or len(tasks) == 1 or size_bytes < _WORTH_A_PROCESS_BYTES:
+        if self._runs_in_turn(len(tasks), size_bytes):
             yield from map(function, tasks)
             return
         if self._pool is None:
@@ -314,6 +314,13 @@ class DuckDBEngine:
             raise TryAgain(
                 "A landing process was killed (out of memory?).", "Run again with a smaller run.workers."
             ) from err
+
+    def threads_a_task(self, count: int, size_bytes: int) -> int:
+        return self.workers if self._runs_in_turn(count, size_bytes) else 1
+
+    def _runs_in_turn(self, count: int, size_bytes: int) -> bool:
+        """Whether tasks run here, one after the other: worker processes take a second to start."""
+        return self.workers == 1 or count <= 1 or size_bytes < _WORTH_A_PROCESS_BYTES
 
     def close(self) -> None:
         if self._pool is not None:

@@ -118,5 +118,8 @@ class Engine(Protocol):
             size_bytes: how much the tasks read in all; little is not worth a process.
         """
 
+    def threads_a_task(self, count: int, size_bytes: int) -> int:
+        """Return how many threads each of so many tasks may take: more than one where they run in turn."""
+
     def close(self) -> None:
         """End what the engine has started."""

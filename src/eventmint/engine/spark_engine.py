@@ -395,6 +395,9 @@ class SparkEngine:
                 raise outcome.error
             yield outcome
 
+    def threads_a_task(self, _count: int, _size_bytes: int) -> int:
+        return 1  # an executor has a core for each
+
     def close(self) -> None:
         if self._spark is not None and self._is_ours:
             self._spark.stop()
