@@ -23,7 +23,7 @@ from deliveries import MADE_TABLES, Shop
 
 from eventmint import crash_points
 
-_PRELOADED = ("forked", "deliveries", "eventmint.lake", "eventmint.cli.local", "pyiceberg.catalog.sql")
+_PRELOADED = ("forked", "deliveries", "eventmint.lake", "eventmint.cli.run", "pyiceberg.catalog.sql")
 
 
 @cache

@@ -24,7 +24,7 @@ HOSTILE = (
 
 
 def write_events(folder: Path, events: list[dict[str, Any]]) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(event) + "\n" for event in events)
     (folder / "events.jsonl.gz").write_bytes(gzip.compress(text.encode()))
 

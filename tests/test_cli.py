@@ -29,7 +29,7 @@ from typing import Any
 import pytest
 
 from eventmint import cli, contracts
-from eventmint.cli import local
+from eventmint.cli import common
 from eventmint.config import default_toml, known_keys, load_settings
 from eventmint.lake import Lake, open_lake
 from eventmint.serve.terminal import watching
@@ -154,7 +154,7 @@ def test_every_command_has_help_and_takes_json(command: str, eventmint: Eventmin
 
 
 def test_the_names_of_the_answers_are_those_of_the_contracts() -> None:
-    assert local.ANSWERS == contracts.ANSWERS
+    assert common.ANSWERS == contracts.ANSWERS
 
 
 def test_version_is_told(eventmint: Eventmint) -> None:
@@ -319,7 +319,7 @@ def test_demo_of_a_clone_tells_the_answers_the_laws_and_the_truth_and_then_that_
     assert "equal to truth.json" in first.out
     assert "eventmint -C demo status" in first.err
     assert "demo/report.html" in first.err
-    for answer in local.ANSWERS:
+    for answer in common.ANSWERS:
         assert f"\n{answer}  " in first.out
     before = listing(tmp_path / "demo")
 
@@ -346,7 +346,7 @@ def test_demo_without_what_draws_pages_says_what_to_install(
     eventmint: Eventmint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sample-data").symlink_to(REPOSITORY / "sample-data")
-    monkeypatch.setattr(local, "find_spec", lambda _: None)
+    monkeypatch.setattr("eventmint.cli.start.find_spec", lambda _: None)
     ended = eventmint("demo")
     assert ended.code == 0
     assert "pip install 'eventmint[pages]'" in ended.err

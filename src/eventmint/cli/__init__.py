@@ -1,10 +1,10 @@
 """The command line: arguments become Settings, then one call, then one document."""
 
-# Importing them puts their commands on the command line, in this order.
-from eventmint.cli import local  # noqa: F401
-
-# isort: split
-from eventmint.cli import aws, cost  # noqa: F401
+# ruff: noqa: F401, I001 - importing them puts their commands on the command line, in this order
+from eventmint.cli import start
+from eventmint.cli import run, watch
+from eventmint.cli import look, pages, check
+from eventmint.cli import aws, cost
 from eventmint.cli.frame import cli, main
 
 __all__ = ["cli", "main"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from eventmint.cli.common import OneOf
 from eventmint.cli.frame import Call, cli
-from eventmint.cli.local import OneOf
 from eventmint.errors import FixData, FixSettings
 
 if TYPE_CHECKING:

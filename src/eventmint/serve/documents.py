@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -42,6 +42,21 @@ def status_document(
         "last_run": last_run and {name: value for name, value in last_run.items() if name != "laws"},
         "laws_hold": last_run and last_run["laws_hold"],
     }
+
+
+def staleness(newest: datetime | None, now: datetime, allowed: timedelta) -> str | None:
+    """Return what to say where the newest event is older than allowed, or where there is none."""
+    if newest is None:
+        return "There is no event yet."
+    if now - newest <= allowed:
+        return None
+    return f"The newest event is of {newest:%Y-%m-%d %H:%M:%S} UTC, older than {allowed}."
+
+
+def history_document(runs: Sequence[Mapping[str, Any]], limit: int) -> Document:
+    """Return the newest runs, without their single laws; `count` is how many there are."""
+    newest = [{name: value for name, value in run.items() if name != "laws"} for run in runs[::-1][:limit]]
+    return {"count": len(runs), "runs": newest}
 
 
 def files_document(entries: Sequence[LedgerEntry]) -> Document:

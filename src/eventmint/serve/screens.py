@@ -259,6 +259,41 @@ def draw_status(page: Page, document: Document) -> None:
     page.line(laws_sentence(totals))
 
 
+def draw_history(page: Page, document: Document) -> None:
+    if not document["runs"]:
+        page.line("no run has changed anything yet")
+        return
+    page.table(
+        [
+            Column("run"),
+            Column("started"),
+            right("seconds"),
+            right("files"),
+            right("lines"),
+            right("new events"),
+            right("quarantined"),
+            Column("days"),
+            Column("laws"),
+        ],
+        [
+            [
+                run["run_id"],
+                _moment(run["started_at"]),
+                f"{run['seconds']:.1f}",
+                f"{run['files_landed']:,}",
+                f"{run['totals']['lines']:,}",
+                f"{run['totals']['events']:+,}",
+                f"{run['totals']['quarantined']:,}",
+                _days(run["days"]) if run["days"] else "-",
+                "hold" if run["laws_hold"] else "BROKEN",
+            ]
+            for run in document["runs"]
+        ],
+    )
+    if len(document["runs"]) < document["count"]:
+        page.line(f"({len(document['runs']):,} of {document['count']:,} runs; more with --limit)")
+
+
 def draw_laws(page: Page, document: Document) -> None:
     broken = [law for law in document["laws"] if not law["holds"]]
     for law in broken:
