@@ -18,6 +18,9 @@ PEER_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 US = "eventmint"
 SPARK = "PySpark"
 EQUAL, ABORTED = "equal", "aborted"
+# Our command line out of this clone, and the environment that it needs.
+EVENTMINT = (sys.executable, "-m", "eventmint.cli")
+OF_CLONE = {"PYTHONPATH": str(ROOT / "src")}
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,7 @@ CANDIDATES = (
 
 def run_eventmint(home: Path, *arguments: str) -> Measured:
     """Run our command line in a process of its own, as a user does."""
-    return measure(
-        [sys.executable, "-m", "eventmint.cli", "-C", str(home), "-q", *arguments],
-        {"PYTHONPATH": str(ROOT / "src")},
-    )
+    return measure([*EVENTMINT, "-C", str(home), "-q", *arguments], OF_CLONE)
 
 
 def _without_places(text: str, *folders: Path) -> str:

@@ -580,12 +580,6 @@ def test_serve_answers_where_it_says_until_it_is_told_to_stop(
 def test_serve_lets_other_machines_in_only_with_a_flag_and_a_token(
     eventmint: Eventmint, sample_lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, str | None]] = []
-
-    def noted(_lake: Lake, host: str, token: str | None) -> None:
-        asked.append((host, token))
-
-    monkeypatch.setattr(Lake, "dashboard", noted)
     monkeypatch.setattr("eventmint.serve.dashboard.server.serve", lambda *arguments: arguments[2]())
     refused = eventmint("-C", sample_lake, "serve", "--host", "0.0.0.0")  # noqa: S104
     assert refused.code == 2
@@ -593,10 +587,9 @@ def test_serve_lets_other_machines_in_only_with_a_flag_and_a_token(
     monkeypatch.setenv("EVENTMINT_TOKEN", "short")
     refused = eventmint("-C", sample_lake, "serve", "--allow-remote")
     assert (refused.code, "EVENTMINT_TOKEN is no token" in refused.error) == (2, True)
-    assert asked == []
-    monkeypatch.setenv("EVENTMINT_TOKEN", "sixteen-letters-")
+    monkeypatch.setenv("EVENTMINT_TOKEN", "sixteen+letters/")
     ended = eventmint("-C", sample_lake, "serve", "--allow-remote", "--port", 0)
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=sixteen-letters-\n", ended.out)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=sixteen%2Bletters%2F\n", ended.out)
     monkeypatch.delenv("EVENTMINT_TOKEN")
     tokens = {
         eventmint("-C", sample_lake, "serve", "--allow-remote", "--port", 0).out.partition("token=")[2]
@@ -616,6 +609,25 @@ def test_serve_opens_the_browser_only_if_asked(
     assert opened == []
     ended = eventmint("-C", sample_lake, "serve", "--port", 0, "--open")
     assert [f"{url}\n" for url in opened] == [ended.out]
+
+
+def test_serve_starts_without_what_reads_a_lake(sample_lake: Path) -> None:
+    heavy = ("eventmint.lake", "pyiceberg", "sqlalchemy", "boto3")
+    program = (
+        "import sys; from eventmint import cli; import eventmint.serve.dashboard.server as server;"
+        "server.serve = lambda *_: print([name for name in sys.argv[1:] if name in sys.modules]);"
+        "cli.main(['serve', '--port', '0'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *heavy],
+        cwd=sample_lake,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == "[]\n"
 
 
 def test_serve_refuses_a_port_that_is_taken_and_a_lake_without_answers(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from statistics import median
 
 from benchmarks.candidates import run_eventmint
+from benchmarks.first_chart import seconds_to_first_chart
 from benchmarks.report import Section, counted, percentile
 from benchmarks.sitting import Sitting
 from benchmarks.watch import Measured, measure
@@ -28,6 +30,7 @@ def run(sitting: Sitting) -> Section:
         for _ in range(repeats):
             for name, start in commands.items():
                 found.setdefault(name, []).append(start())
+        charts = seconds_to_first_chart(home, repeats)
     section = Section(f"6. Start: a lake of {counted(len(data.files), 'file')}, {counted(repeats, 'round')}")
     rows = []
     for name, all_measured in found.items():
@@ -44,4 +47,12 @@ def run(sitting: Sitting) -> Section:
             ]
         )
     section.table(["", "p50 ms", "p95 ms", "peak MB", ""], rows)
+    if charts:
+        section.facts["start.first_chart"] = median(charts)
+        section.say(
+            f"The dashboard's first chart stands {median(charts):.2f} s after the start of its process "
+            f"({min(charts):.2f} to {max(charts):.2f}), in a Chromium that runs already."
+        )
+    else:
+        section.say("The dashboard's first chart was not measured: there is no Chromium.")
     return section

@@ -69,8 +69,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
     """Take in what is new, in S3 and the Glue catalog; say what was done in the log and in metrics."""
-    from eventmint.aws.published import DATABASE, fetch_database
+    from eventmint.aws.published import DATABASE
     from eventmint.config import load_settings
+    from eventmint.errors import LawBroken
     from eventmint.lake import Lake
     from eventmint.serve.documents import books, quarantine_complaint
     from eventmint.serve.screens import laws_sentence
@@ -89,8 +90,13 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
         lake = Lake(load_settings(home=Path(home), flags=flags))
         only = _files_to_look_at(options, bookmark)
         if wants_report:
-            fetch_database(options.lake, Path(home))
-        report = lake.run(only=only)
+            _fetch_database(options.lake, Path(home))
+        try:
+            report = lake.run(only=only)
+        except LawBroken:
+            if wants_report:  # the figures of before, and that they are
+                _publish_report(lake, options.lake, Path(home))
+            raise
         if wants_report and report.changed:
             _publish_report(lake, options.lake, Path(home))
         _note_listing(options, is_full=only is None)
@@ -112,6 +118,16 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
     if ledger.newest_event is not None:
         metrics["FreshnessMinutes"] = (datetime.now(UTC) - ledger.newest_event).total_seconds() / 60
     _put_metrics(options, metrics)
+
+
+def _fetch_database(root: str, folder: Path) -> None:
+    from eventmint.aws.published import fetch_database
+    from eventmint.errors import EventmintError
+
+    try:
+        fetch_database(root, folder)
+    except EventmintError as err:
+        log.warning("the published file cannot be fetched, it is made anew: %s", err)
 
 
 def _publish_report(lake: Lake, root: str, folder: Path) -> None:

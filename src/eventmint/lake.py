@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -35,14 +35,14 @@ from eventmint.contracts import ANSWERS, all_contracts, contract
 from eventmint.engine.duckdb_engine import DuckDBEngine
 from eventmint.engine.parquet import arrow_schema, read_rows, write_table
 from eventmint.engine.protocol import Engine
-from eventmint.errors import FixData, FixSettings, LawBroken, TryAgain
+from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld, TryAgain
 from eventmint.maintenance.everything import maintain, merge_crowded, plan_maintenance
 from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in
 from eventmint.recheck.everything import recheck
 from eventmint.run_log import Progress, Silent
-from eventmint.serve import analytics_db, answers, journeys
+from eventmint.serve import analytics_db, answers, journeys, quarantine
 from eventmint.serve.documents import books
-from eventmint.serve.follow import Follower
+from eventmint.serve.follow import Follower, Told, writing
 from eventmint.serve.limits import Limits
 from eventmint.serve.pages.trust import as_facts, trust
 from eventmint.sources.discover import Listing, list_source
@@ -91,7 +91,7 @@ class Lake:
         else:
             location = str(Path(location).resolve())
         self._catalog = LakeCatalog(location, settings.aws.id if is_s3(location) else "")
-        self._follower = Follower(self._catalog, settings.database_path, self._settled_facts)
+        self._follower = Follower(self._catalog, settings.database_path, self._told)
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Lake:
             if not broken:
                 self._publish(facts)
             elif settings.lake.database:
-                analytics_db.tell(settings.database_path, facts)
+                self._tell(facts)
             report = dataclasses.replace(report, seconds=time.perf_counter() - started)
             if changed or (unchecked and not broken):
                 replan_on_conflict(run, partial(self._record, run, report))
@@ -199,6 +199,16 @@ class Lake:
 
     # --- reading ------------------------------------------------------------------------------------------
 
+    def published(self) -> Path:
+        """Return the file of the published tables; of a lake in S3 it is brought up to date first, once a
+        minute at most.
+
+        Raises: FixData: nothing has been published yet.
+        """
+        if is_s3(self._catalog.location) and self.settings.lake.database:
+            self._follower.follow()
+        return answers.published_database(self.settings)
+
     def answer(self, name: str, *, start: date | None = None, end: date | None = None) -> pa.Table:
         """Return one of the five answers.
 
@@ -210,7 +220,7 @@ class Lake:
         """
         if name not in ANSWERS:
             raise FixSettings(f"{name}: no such answer.", f"The answers are {', '.join(ANSWERS)}.")
-        return answers.answer(self._database(), name, start, end)
+        return answers.answer(self.published(), name, start, end)
 
     def sql(self, statement: str, *, limit: int | None = None) -> pa.Table:
         """Return the rows of one SELECT over `gold.*` (also by unqualified name), `silver.*` and `bronze.*`.
@@ -219,7 +229,7 @@ class Lake:
         Raises: FixSettings: not exactly one SELECT, one that fails, or one that takes too much (`query.*`).
         """
         query = self.settings.query
-        return answers.select(self._database(), statement, limit, Limits(query.max_seconds, query.memory_mb))
+        return answers.select(self.published(), statement, limit, Limits(query.max_seconds, query.memory_mb))
 
     @telling_trouble()
     def funnel(
@@ -244,7 +254,7 @@ class Lake:
         Raises: FixSettings: what is asked for is none. FixData: nothing has been published yet.
         """
         asked = journeys.Funnel(tuple(steps), window, who, by, start, end)
-        with answers.asking(self._database(), self._memory) as ask:
+        with answers.asking(self.published(), self._memory) as ask:
             return journeys.funnel(ask, asked, self.settings.contract.event_types)
 
     @telling_trouble()
@@ -255,7 +265,7 @@ class Lake:
             `share`, `is_over`.
         Raises: FixSettings: no such period. FixData: nothing has been published yet.
         """
-        with answers.asking(self._database(), self._memory) as ask:
+        with answers.asking(self.published(), self._memory) as ask:
             return journeys.retention(ask, by)
 
     @telling_trouble()
@@ -271,7 +281,7 @@ class Lake:
         from eventmint.serve.pages.report import report
 
         settings = self.settings.report
-        with answers.asking(self._database()) as ask:
+        with answers.asking(self.published()) as ask:
             made_at = now or datetime.now(UTC)
             text = report(ask, settings.title, made_at, settings.products, settings.late_after)
         return write_whole(Path(file), text)
@@ -282,15 +292,17 @@ class Lake:
         It answers from what was published last, and follows when a run publishes.
 
         Args:
-            host: the name by which it is called, beside those of this machine.
+            host: where your server listens: the name by which it is called, beside those of this machine.
             token: what every request must show; None where only this machine can reach it.
         Raises: FixData: nothing has been published yet.
         """
-        from eventmint.serve.dashboard.app import Dashboard
-        from eventmint.serve.dashboard.guard import LOCAL_NAMES
+        from eventmint.serve.dashboard import require_http
 
-        self._database()
-        return Dashboard(self.settings, self._database).application({host, *LOCAL_NAMES}, token)
+        require_http()
+        from eventmint.serve.dashboard.app import Dashboard
+
+        self.published()
+        return Dashboard(self.settings, self.published).application(host, token)
 
     def ledger(self) -> Ledger:
         """Return what became of every source file."""
@@ -350,12 +362,12 @@ class Lake:
             limit: at most so many lines, in order of file and line.
         """
         self._require_lake()
-        return answers.quarantined_lines(self._catalog, reason, limit)
+        return quarantine.quarantined_lines(self._catalog, reason, limit)
 
     def quarantine_by_reason(self) -> dict[str, int]:
         """Return for each reason the number of lines that have it, most frequent first."""
         self._require_lake()
-        return answers.quarantine_by_reason(self._catalog)
+        return quarantine.quarantine_by_reason(self._catalog)
 
     # --- inside -------------------------------------------------------------------------------------------
 
@@ -411,23 +423,42 @@ class Lake:
             )
 
     def _is_settled(self, ledger: Ledger, last: dict[str, Any] | None) -> bool:
-        seqs = {seq_of(self._catalog.load(shape)) for shape in all_contracts()}
-        return len(seqs) == 1 and (last["checked_seq"] if last else 0) == ledger.seq
+        return len(self._batches()) == 1 and (last["checked_seq"] if last else 0) == ledger.seq
 
-    def _settled_facts(self) -> str:
-        """What became of every line, of a lake that others write. Raises: TryAgain: between two states."""
+    def _batches(self) -> set[int]:
+        """The batches that the tables include: one, unless a run is at work or was cut off."""
+        return {seq_of(self._catalog.load(shape)) for shape in all_contracts()}
+
+    def _told(self) -> Told | None:
+        """What became of every line, of a lake that others write. Raises: TryAgain: a run is at work."""
+        if not self._catalog.exists():
+            return None
         ledger, last = self.ledger(), self.last_run()
-        if not self._is_settled(ledger, last):
+        is_recorded = (last["seq"] if last else 0) == ledger.seq
+        if not is_recorded or len(self._batches()) > 1:
             raise TryAgain(
-                f"{self._catalog.location}: a run is at work or was cut off, or a law was broken.",
-                "Ask again when a run has ended well.",
+                f"{self._catalog.location}: a run is at work, or was cut off.",
+                "Ask again when a run has ended.",
             )
-        return self._facts(ledger, audit.lake_totals(ledger, audit.read_books(self._catalog)), last)
+        facts = self._facts(ledger, audit.lake_totals(ledger, audit.read_books(self._catalog)), last)
+        return Told(facts, last is None or bool(last["laws_hold"]))
 
     def _publish(self, facts: str | None = None) -> None:
         database = self.settings.database_path
-        if self.settings.lake.database and not analytics_db.is_current(self._catalog, database, facts):
+        if not self.settings.lake.database or analytics_db.is_current(self._catalog, database, facts):
+            return
+        if not is_s3(self._catalog.location):
             analytics_db.publish(self._catalog, database, facts)
+            return
+        with suppress(LockHeld), writing(database):  # a reader on this machine is bringing it up itself
+            analytics_db.publish(self._catalog, database, facts)
+
+    def _tell(self, facts: str) -> None:
+        """Tell of a broken law beside the tables of before; that may fail, the law is told all the same."""
+        try:
+            analytics_db.tell(self.settings.database_path, facts)
+        except Exception as err:  # noqa: BLE001 - whatever is wrong with that file
+            log.warning("%s does not tell that a law was broken: %s", self.settings.database_path, err)
 
     def _facts(self, ledger: Ledger, totals: Totals, last_run: dict[str, Any] | None) -> str:
         """What became of every line, as pages tell it."""
@@ -451,14 +482,6 @@ class Lake:
             raise FixData(
                 f"{self._catalog.location}: there is no lake here yet.", "Run `eventmint run SOURCE` first."
             )
-
-    def _database(self) -> Path:
-        path = self.settings.database_path
-        if is_s3(self._catalog.location) and self.settings.lake.database and self._catalog.exists():
-            self._follower.follow()
-        if not path.is_file():
-            raise FixData(f"{path}: nothing has been published yet.", "Run `eventmint run SOURCE` first.")
-        return path
 
     def _seqs(self) -> list[int]:
         names = ("bronze.ingested_files", "silver.event_hours", *(f"gold.{answer}" for answer in ANSWERS))

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import gzip
+import hashlib
 import io
 import json
+import logging
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import duckdb
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from pyarrow import parquet
 from served import served
 from shops import DAYS, event, lake_in, two_months, write_events
+from starlette.requests import Request
 
 from eventmint.contracts import ANSWERS
 from eventmint.errors import FixData, FixSettings
 from eventmint.lake import Lake
+from eventmint.serve.dashboard import app, static
+from eventmint.serve.dashboard.app import Dashboard
+from eventmint.serve.dashboard.guard import names_of
 from eventmint.serve.dashboard.questions import Question, choice, number, read_values
-from eventmint.serve.dashboard.server import is_near, listen
+from eventmint.serve.dashboard.server import address_of, is_near, listen, make_server
 from eventmint.serve.formats import csv_lines, json_rows
 
 API = "/api/v1"
 TOKEN = "a-token-of-more-than-16-letters"  # noqa: S105 - of the tests
+COOKIE = f"eventmint-{hashlib.sha256(TOKEN.encode()).hexdigest()[:12]}"
 POLICY = "default-src 'none'"
 
 
@@ -135,6 +146,31 @@ def test_products_are_searched_and_sorted_among_all(address: str, shop: Lake) ->
     one = document(address, f"{API}/products", search="TOYS")
     assert [row[:2] for row in one["rows"]] == [["p-2", "Toys"]]
     assert (one["total"] > 1, one["found"]) == (True, 1)
+    none = document(address, f"{API}/products", search="nothing like it")
+    assert (none["total"], none["found"], none["rows"]) == (one["total"], 0, [])
+
+
+def test_the_amounts_of_products_are_exact(address: str, shop: Lake) -> None:
+    wanted: dict[str, Decimal] = {}
+    for row in shop.answer("conversion_funnel").to_pylist():
+        wanted[row["product_id"]] = wanted.get(row["product_id"], Decimal(0)) + row["revenue"]
+    found = document(address, f"{API}/products", limit=1000)["rows"]
+    assert {row[0]: Decimal(row[5]) for row in found} == wanted
+
+
+@pytest.mark.parametrize("path", ["answers/top_products", "products", "funnel", "retention"])
+def test_what_is_left_empty_is_not_asked(address: str, path: str) -> None:
+    item = document(address, f"{API}/openapi.json")["paths"][f"{API}/{path}"]["get"]
+    names = [parameter["name"] for parameter in item["parameters"]]
+    assert document(address, f"{API}/{path}", **{f"{name}_": "" for name in names}) == document(
+        address, f"{API}/{path}"
+    )
+
+
+def test_days_beyond_the_data_are_answered_with_nothing(address: str) -> None:
+    for path in ("answers/user_activity", "products", "answers/top_products"):
+        assert document(address, f"{API}/{path}", from_="2030-01-01")["rows"] == []
+    assert "No events in this period" in document(address, "/page/view", from_="2030-01-01")["empty"]
 
 
 def test_journeys_and_retention_are_those_of_the_lake(address: str, shop: Lake) -> None:
@@ -199,6 +235,9 @@ def test_every_parameter_that_the_document_names_is_read(address: str) -> None:
         ("funnel", {"window": "1 week"}, "'1 week' is no length of time. Write 90s, 30m, 2h or 7d."),
         ("retention", {"by": "year"}, "by: 'year' is not known. There are day, week, month."),
         ("products", {"from": "2026-01-05", "to": "2026-01-05"}, "from: is not before to."),
+        ("answers/top_products", {"from": "2026-01-06", "to": "2026-01-05"}, "from: is not before to."),
+        ("funnel", {"from": "2026-01-06", "to": "2026-01-05"}, "from: is not before to."),
+        ("products", {"limit": "0"}, "limit: '0' is no whole number from 1 to 1000."),
         ("trust", {"a": "b"}, "a: no such parameter. There are none."),
     ],
 )
@@ -285,7 +324,7 @@ def test_without_the_token_nothing_is_told(guarded: str, path: str) -> None:
     for headers in (
         {},
         {"Authorization": "Bearer wrong"},
-        {"Cookie": "eventmint=wrong"},
+        {"Cookie": f"{COOKIE}=wrong"},
         {"Cookie": '=;;"'},
     ):
         reply, body = ask(guarded, path, headers=headers)
@@ -340,6 +379,8 @@ def test_a_place_that_cannot_be_listened_on_is_told() -> None:
             listen("127.0.0.1", port)
     with pytest.raises(FixSettings, match="no such host"):
         listen("no-such-host.invalid", 0)
+    with pytest.raises(FixSettings, match="that is no name of a host"):
+        listen("a..b", 0)
 
 
 # ---- one state after the other -----------------------------------------------------------------------------
@@ -357,7 +398,8 @@ def test_a_run_that_publishes_is_seen_and_until_then_nothing_is_sent_twice(tmp_p
         tag = reply.headers["ETag"]
         version = document(address, "/page/state")["version"]
         view = document(address, "/page/view")
-        assert ask(address, path, headers={"If-None-Match": tag})[0].status == 304
+        for held in (tag, f"W/{tag}", f'"other", {tag}'):
+            assert ask(address, path, headers={"If-None-Match": held})[0].status == 304
         more = [event(day + timedelta(days=1), "purchase", n, product="p", category="c") for n in range(4)]
         write_events(folder / "more", more)
         lake.run()
@@ -413,8 +455,88 @@ def test_an_empty_lake_answers_with_nothing(tmp_path: Path) -> None:
             assert document(address, f"{API}/answers/{name}")["rows"] == []
 
 
-def test_scripts_are_packed_for_other_machines_only_and_kept_for_ever(address: str) -> None:
-    reply, plain = ask(address, "/static/page.js", headers={"Accept-Encoding": "gzip"})
-    assert "Content-Encoding" not in reply.headers
+@pytest.mark.parametrize(("client", "packed"), [("127.0.0.1", False), ("::1", False), ("10.0.0.9", True)])
+def test_scripts_are_packed_for_other_machines_only_and_kept_for_ever(client: str, packed: bool) -> None:
+    scope = {
+        "type": "http",
+        "path_params": {"name": "page.js"},
+        "headers": [(b"accept-encoding", b"gzip, br")],
+        "client": (client, 1),
+    }
+    reply = asyncio.run(static.reply(Request(scope)))
+    assert reply.headers.get("Content-Encoding") == ("gzip" if packed else None)
     assert "immutable" in reply.headers["Cache-Control"]
-    assert b"showPage" in plain
+    text = gzip.decompress(reply.body) if packed else bytes(reply.body)
+    assert b"showPage" in text
+
+
+def test_a_file_that_was_published_before_the_facts_were_says_what_to_do(tmp_path: Path, shop: Lake) -> None:
+    database = tmp_path / "analytics.duckdb"
+    shutil.copyfile(shop.settings.database_path, database)
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("DROP TABLE ops.facts")
+    with served(lake_in(tmp_path)) as address:
+        for path in ("/page/state", f"{API}/trust", "/page/view"):
+            status, text = error_of(*ask(address, path))
+            assert (status, "Run `eventmint run` to rebuild it" in text) == (503, True)
+
+
+def test_without_rows_of_silver_nobody_is_offered_journeys(tmp_path: Path, shop: Lake) -> None:
+    database = tmp_path / "analytics.duckdb"
+    shutil.copyfile(shop.settings.database_path, database)
+    with served(lake_in(tmp_path)) as address:
+        assert document(address, "/page/state")["has_journeys"]
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("DROP VIEW silver.events_cleaned")
+        connection.execute("DROP VIEW gold.daily_users")
+    with served(lake_in(tmp_path)) as address:
+        assert not document(address, "/page/state")["has_journeys"]
+        for path in ("funnel", "retention"):
+            status, text = error_of(*ask(address, f"{API}/{path}"))
+            assert (status, "Ask Athena instead" in text) == (503, True)
+
+
+def test_the_first_view_is_drawn_before_anybody_asks(shop: Lake, tmp_path: Path) -> None:
+    dashboard = Dashboard(shop.settings, shop.published)
+    dashboard.warm_up()
+    assert len(dashboard._views) == 1
+    Dashboard(
+        lake_in(tmp_path).settings, lake_in(tmp_path).published
+    ).warm_up()  # nothing is published: no error
+
+
+def test_who_waits_too_long_for_a_turn_is_told(shop: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_AT_ONCE", 0)
+    monkeypatch.setattr(app, "_PATIENCE_SECONDS", 0.01)
+    with served(shop) as address:
+        status, text = error_of(*ask(address, f"{API}/trust"))
+    assert (status, text) == (503, "The dashboard is busy with other questions. Ask again in a minute.")
+
+
+def test_the_token_stays_out_of_the_log() -> None:
+    arguments = ("1.2.3.4:5", "GET", f"/?a=b&token={TOKEN}&c=d", "1.1", 200)
+    record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, '%s "%s %s %s" %d', arguments, None)
+    make_server(None)
+    assert logging.getLogger("uvicorn.access").filter(record)
+    assert TOKEN not in record.getMessage()
+    assert "a=b&token=...&c=d" in record.getMessage()
+
+
+def test_the_address_that_is_told_can_be_opened() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        assert address_of("127.0.0.1", listening, None) == f"http://127.0.0.1:{port}/"
+        assert address_of("::1", listening, "a+b&c") == f"http://[::1]:{port}/?token=a%2Bb%26c"
+        name = socket.gethostname()
+        assert address_of("0.0.0.0", listening, None) == f"http://{name}:{port}/"  # noqa: S104
+    assert {name, "localhost"} <= names_of("0.0.0.0")  # noqa: S104
+    assert name not in names_of("10.0.0.1")
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_without_what_speaks_http_one_line_says_what_to_install(
+    shop: Lake, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr("eventmint.serve.dashboard.find_spec", lambda name: None if name == missing else 1)
+    with pytest.raises(FixSettings, match=f"{missing} is not installed.*eventmint\\[pages\\]"):
+        shop.dashboard()

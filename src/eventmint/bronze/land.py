@@ -1,6 +1,7 @@
 """Bronze: every line of one file, once, good or bad, as one Parquet file that no table knows yet.
 
-A pure function of the file's bytes, the rules and the run's time: any engine may run it anywhere.
+A pure function of the file's bytes, the rules, the run's time and the number of threads, which decides the
+order of rows alone: any engine may run it anywhere.
 """
 
 from __future__ import annotations

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from eventmint.cli.common import OneOf
 from eventmint.cli.frame import Call, cli, on_target
 from eventmint.errors import FixSettings
+from eventmint.storage import is_s3
+
+if TYPE_CHECKING:
+    from eventmint.config import Settings
 
 TOKEN_LETTERS = 16
 
@@ -50,7 +56,11 @@ def serve(call: Call, host: str, port: int, *, allow_remote: bool, opens: bool) 
     Other machines need --allow-remote, --host and a token: that of EVENTMINT_TOKEN, or a new one. It speaks
     HTTP: put what speaks HTTPS before it.
     """
-    from eventmint.serve.dashboard.server import is_near, listen
+    from eventmint.serve.dashboard import require_http
+
+    require_http()
+    from eventmint.serve.dashboard.app import Dashboard
+    from eventmint.serve.dashboard.server import address_of, is_near, listen
     from eventmint.serve.dashboard.server import serve as answer
 
     if not is_near(host) and not allow_remote:
@@ -59,10 +69,12 @@ def serve(call: Call, host: str, port: int, *, allow_remote: bool, opens: bool) 
             "Add --allow-remote, and they need a token; or leave --host out.",
         )
     token = _token() if allow_remote else None
-    application = call.lake().dashboard(host, token)
+    settings = call.settings_on_target()
+    published = _published(settings)
+    published()
+    dashboard = Dashboard(settings, published)
     listening = listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listening.getsockname()[1]}/{f'?token={token}' if token else ''}"
+    address = address_of(host, listening, token)
 
     def tell() -> None:
         call.put({"url": address}, lambda page, _: page.line(address))
@@ -72,7 +84,19 @@ def serve(call: Call, host: str, port: int, *, allow_remote: bool, opens: bool) 
 
             webbrowser.open(address)
 
-    answer(application, listening, tell)
+    answer(dashboard.application(host, token), listening, tell)
+
+
+def _published(settings: Settings) -> Callable[[], Path]:
+    """Return who knows the published file. A lake in a folder publishes itself: looking at it needs no lake,
+    whose libraries take half a second to import."""
+    if is_s3(settings.lake_location):
+        from eventmint.lake import Lake
+
+        return Lake(settings).published
+    from eventmint.serve.answers import published_database
+
+    return partial(published_database, settings)
 
 
 def _token() -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from threading import Event
 from types import FrameType
 from typing import Any
@@ -17,6 +17,8 @@ from eventmint.cli.common import SourcePlace
 from eventmint.cli.frame import Call, cli, on_target
 from eventmint.errors import FixSettings, TryAgain
 from eventmint.serve.streams import plain, tell_error, write_out
+
+LONGEST_PAUSE = timedelta(days=1)
 
 
 @on_target
@@ -36,15 +38,17 @@ def watch(call: Call, source: str | None, every: str) -> None:
     from eventmint.lake import Lake
     from eventmint.serve.journeys import window_of
 
-    pause = window_of(every).total_seconds()
-    if not pause:
-        raise FixSettings("--every 0 leaves no pause.", "Write 30s, 5m or 1h.")
+    pause = window_of(every)
+    if not timedelta(0) < pause <= LONGEST_PAUSE:
+        raise FixSettings(
+            f"--every {every}: a pause is longer than nothing and at most a day.", "Such as 5m."
+        )
     lake = Lake(call.settings_on_target())
-    with _told_to_stop() as stop:
+    with _told_to_stop(call) as stop:
         call.say(f"watching {source or lake.settings.source_location} every {every}; Ctrl-C ends it")
         while not stop.is_set():
             _run_once(call, lake, source)
-            stop.wait(pause)
+            stop.wait(pause.total_seconds())
 
 
 def _run_once(call: Call, lake: Any, source: str | None) -> None:
@@ -79,7 +83,7 @@ def _line(report: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[Event]:
+def _told_to_stop(call: Call) -> Iterator[Event]:
     """An event that Ctrl-C and SIGTERM set; the second Ctrl-C interrupts."""
     stop = Event()
 
@@ -87,7 +91,7 @@ def _told_to_stop() -> Iterator[Event]:
         if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
-        sys.stderr.write("stopping when this run has ended; Ctrl-C again stops at once\n")
+        call.say("stopping when this run has ended; Ctrl-C again stops at once")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

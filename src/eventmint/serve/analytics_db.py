@@ -51,20 +51,25 @@ def is_current(catalog: LakeCatalog, database: Path, facts: str | None = None) -
 
 
 def publish(
-    catalog: LakeCatalog, database: Path, facts: str | None = None, *, only_whole: bool = False
+    catalog: LakeCatalog,
+    database: Path,
+    facts: str | None = None,
+    confirm: Callable[[], None] | None = None,
 ) -> None:
     """Bring the database up to the lake; readers of the old file keep it until they reopen.
 
     Args:
         facts: a JSON document that pages tell beside the tables (`ops.facts`); None leaves what is there.
-        only_whole: for who does not hold the lake's lock: nothing unless all tables include the same batch.
-    Raises: TryAgain: they do not; a run is at work.
+        confirm: for who does not hold the lake's lock: called when all is built, to raise TryAgain where a
+            run was at work meanwhile. Then nothing is published, nor unless all tables include one batch.
+    Raises: TryAgain: a run is at work.
     """
 
     def build(fresh: Path) -> None:
         _build(catalog, database, fresh, facts)
-        if only_whole:
+        if confirm is not None:
             _require_one_batch(fresh)
+            confirm()
 
     _swap_in(database, build)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -14,14 +13,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from eventmint.config import Settings
 from eventmint.contracts import contract
-from eventmint.engine.duckdb_engine import connect, quoted, scan_sql
+from eventmint.engine.duckdb_engine import connect, quoted
 from eventmint.errors import FixData, FixSettings
 from eventmint.serve.limits import Limits, interrupting
 from eventmint.serve.pages.days import Ask
-from eventmint.storage import local_paths
-from eventmint.tables.catalog import LakeCatalog
-from eventmint.tables.plan import live_files, may_hold_values
 
 _ORDER = {
     "conversion_funnel": "event_date, product_id",
@@ -35,6 +32,14 @@ _ORDER = {
 _ROWS_AT_ONCE = 100_000
 # What a query may be made of; COPY, INSERT and the like have nodes of their own.
 _READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "CTE_NODE", "RECURSIVE_CTE_NODE"})
+
+
+def published_database(settings: Settings) -> Path:
+    """Return the file of published tables. Raises: FixData: there is none."""
+    path = settings.database_path
+    if not path.is_file():
+        raise FixData(f"{path}: nothing has been published yet.", "Run `eventmint run SOURCE` first.")
+    return path
 
 
 def answer(database: Path, name: str, start: date | None, end: date | None) -> pa.Table:
@@ -167,41 +172,6 @@ def titled_statements(text: str) -> list[tuple[str, str]]:
             title.insert(0, line.strip().lstrip("-").strip())
         found.append((" ".join(title), statement))
     return found
-
-
-def quarantined_lines(catalog: LakeCatalog, reason: str | None, limit: int) -> list[dict[str, Any]]:
-    """Return quarantined lines of bronze in order of file and line."""
-    condition = "problem IS NOT NULL"
-    if reason:
-        condition += f" AND list_contains(string_split(problem, ', '), {quoted(reason)})"
-    with connect() as connection:
-        rows = connection.sql(
-            "SELECT source_file, line_number, problem, raw, extra "  # noqa: S608 - the reason is quoted
-            f"FROM ({_quarantine_sql(catalog)}) WHERE {condition} "
-            f"ORDER BY source_file, line_number LIMIT {int(limit)}"
-        )
-        found: list[dict[str, Any]] = rows.to_arrow_table().to_pylist()
-        return found
-
-
-def quarantine_by_reason(catalog: LakeCatalog) -> dict[str, int]:
-    with connect() as connection:
-        rows = connection.sql(
-            f"SELECT problem, COUNT(*) AS n FROM ({_quarantine_sql(catalog)}) "  # noqa: S608 - our names
-            "WHERE problem IS NOT NULL GROUP BY problem"
-        ).fetchall()
-    counted: Counter[str] = Counter()
-    for problem, n in rows:
-        counted.update(dict.fromkeys(problem.split(", "), n))
-    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _quarantine_sql(catalog: LakeCatalog) -> str:
-    shape = contract("bronze.events")
-    files = live_files(catalog.load(shape), shape)
-    return scan_sql(
-        shape, local_paths(file.location for file in files if may_hold_values(file, shape, "problem"))
-    )
 
 
 def _read_only(database: Path) -> duckdb.DuckDBPyConnection:

@@ -29,9 +29,12 @@ from eventmint.serve.pages.overview import NOTHING_THEN, categories, default_per
 from eventmint.serve.pages.report import NOTHING_YET
 from eventmint.serve.pages.trust import freshness, published_trust
 
+VIEW = "/page/view"
 JSON_ROWS = 1_000
 _MOST_ROWS = 1_000_000_000
-_MOST_PRODUCTS = 1_000
+MOST_PRODUCTS = 1_000
+
+_HAS_SILVER = "SELECT 1 FROM duckdb_views() WHERE schema_name = 'silver' AND view_name = 'events_cleaned'"
 
 _FROM = day("from", "First day, UTC.")
 _TO = day("to", "The day after the last, UTC.")
@@ -48,13 +51,19 @@ def questions_of_api(settings: Settings) -> list[Question]:
     products = (_FROM, _TO, _CATEGORY, *_of_products(settings.report.products))
     return [
         *(_of_answer(name, (_FORMAT, rows)) for name in ANSWERS),
-        Question(f"{API}/products", "Products of some days, searched and sorted.", products, _products),
+        Question(
+            f"{API}/products",
+            "Products of some days, searched and sorted.",
+            products,
+            _products,
+            shape=_PRODUCTS,
+        ),
         Question(
             f"{API}/funnel",
             "How many journeys reach each step, one after the other.",
             (*_of_funnel(settings), _FORMAT, rows),
             lambda asking, values: _funnel(asking, values)[1],
-            schema_of(_FUNNEL_COLUMNS),
+            schema_of(_FUNNEL_COLUMNS, journeys.BY),
         ),
         Question(
             f"{API}/retention",
@@ -64,7 +73,11 @@ def questions_of_api(settings: Settings) -> list[Question]:
             schema_of(_RETENTION_COLUMNS),
         ),
         Question(
-            f"{API}/trust", "What became of every line.", (), lambda asking, _: published_trust(asking.ask)
+            f"{API}/trust",
+            "What became of every line.",
+            (),
+            lambda asking, _: published_trust(asking.ask),
+            shape=_TRUST,
         ),
     ]
 
@@ -72,7 +85,7 @@ def questions_of_api(settings: Settings) -> list[Question]:
 def questions_of_page(settings: Settings) -> list[Question]:
     """Return what our own page asks, drawn; it changes with the page."""
     return [
-        Question("/page/view", "", (_FROM, _TO, _CATEGORY), _view),
+        Question(VIEW, "", (_FROM, _TO, _CATEGORY), _view),
         Question("/page/funnel", "", _of_funnel(settings), _funnel_card),
         Question("/page/retention", "", (_BY_PERIOD,), _retention_card),
     ]
@@ -80,8 +93,14 @@ def questions_of_page(settings: Settings) -> list[Question]:
 
 def start(asking: Asking) -> Document:
     """Return what a page knows before anything is chosen: the days and categories there are."""
+    settings = asking.settings
+    found: Document = {
+        "event_types": settings.contract.event_types,
+        "steps": _first_steps(settings),
+        # Without rows of silver, as of a lake in S3, nobody can follow journeys here.
+        "has_journeys": bool(asking.ask(_HAS_SILVER, []).num_rows),
+    }
     known = known_days(asking.ask)
-    found: Document = {"event_types": asking.settings.contract.event_types}
     if known is None:
         return {**found, "empty": NOTHING_YET, "periods": [], "categories": []}
     offered = presets(known)
@@ -94,6 +113,12 @@ def start(asking: Asking) -> Document:
         ],
         "categories": categories(asking.ask),
     }
+
+
+def first_view(start: Document) -> list[tuple[str, str]]:
+    """Return what a page asks of `VIEW` before anything is chosen."""
+    shown = [period for period in start["periods"] if period["name"] == start["period"]]
+    return [(name, str(period[name])) for period in shown for name in ("from", "to")]
 
 
 def fresh(asking: Asking) -> Document | None:
@@ -119,6 +144,7 @@ def _of_answer(name: str, common: tuple[Any, ...]) -> Question:
 
 def _answer(name: str, asking: Asking, values: Values) -> pa.Table:
     limit = rows_wanted(values)
+    _require_order(values)
     return answers.answer_rows(
         asking.ask, name, values["from"], values["to"], values.get("category"), limit + 1 if limit else None
     )
@@ -141,26 +167,31 @@ def _view(asking: Asking, values: Values) -> Document:
         return {"empty": NOTHING_YET}
     found = published_trust(asking.ask)
     days = _asked_days(known, values)
-    drawn = days.within(known)
+    drawn = days and days.within(known)
     if drawn is None:
-        return {"period": days.text, "empty": NOTHING_THEN, "trust": found}
+        return {"period": days.text if days else "", "empty": NOTHING_THEN, "trust": found}
     view = overview(
         asking.ask,
         drawn,
         known,
         found["newest_event"],
-        category=values["category"] or None,
+        category=values["category"],
         products=None,
     )
     return {**view, "trust": found}
 
 
-def _asked_days(known: Days, values: Values) -> Days:
-    """The days that are asked for; what is left open goes as far as there are any."""
+def _asked_days(known: Days, values: Values) -> Days | None:
+    """The days that are asked for; what is left open goes as far as there are any. None for no day."""
+    _require_order(values)
     start, end = values["from"] or known.start, values["to"] or known.end
-    if start >= end:
+    return Days(start, end) if start < end else None
+
+
+def _require_order(values: Values) -> None:
+    start, end = values["from"], values["to"]
+    if start and end and start >= end:
         raise FixSettings("from: is not before to.", "`to` is the day after the last.")
-    return Days(start, end)
 
 
 # ---- products ----------------------------------------------------------------------------------------------
@@ -171,7 +202,7 @@ def _of_products(default: int) -> tuple[Any, ...]:
         text("search", "Part of a name or of a category, in any case.", ""),
         choice("sort", "By which column.", [*cards.SORTS], "purchases"),
         choice("order", "Which way.", ("desc", "asc"), "desc"),
-        number("limit", "Products at most.", _MOST_PRODUCTS, min(default, _MOST_PRODUCTS)),
+        number("limit", "Products at most.", MOST_PRODUCTS, min(default, MOST_PRODUCTS), least=1),
     )
 
 
@@ -181,7 +212,7 @@ def _products(asking: Asking, values: Values) -> Document:
     if days is None:
         return {"total": 0, "found": 0, "listed": 0, "columns": cards.PRODUCT_COLUMNS, "rows": []}
     wanted = cards.Wanted(values["limit"], values["search"], values["sort"], values["order"] == "desc")
-    found = cards.product_table(asking.ask, days, values["category"] or None, wanted)
+    found = cards.product_table(asking.ask, days, values["category"], wanted)
     return {**found, "columns": cards.PRODUCT_COLUMNS}
 
 
@@ -189,8 +220,7 @@ def _products(asking: Asking, values: Values) -> Document:
 
 
 def _of_funnel(settings: Settings) -> tuple[Any, ...]:
-    known = settings.contract.event_types
-    default = ",".join(name for name in ("page_view", "add_to_cart", "purchase") if name in known)
+    known, default = settings.contract.event_types, ",".join(_first_steps(settings))
     return (
         _FROM,
         _TO,
@@ -201,7 +231,15 @@ def _of_funnel(settings: Settings) -> tuple[Any, ...]:
     )
 
 
+def _first_steps(settings: Settings) -> list[str]:
+    """The steps of a shop's ordinary funnel; of a contract with other words, its first two."""
+    known = settings.contract.event_types
+    found: list[str] = [name for name in ("page_view", "add_to_cart", "purchase") if name in known]
+    return found if len(found) > 1 else [*known[:2]]
+
+
 def _funnel(asking: Asking, values: Values) -> tuple[journeys.Funnel, pa.Table]:
+    _require_order(values)
     asked = journeys.Funnel(
         tuple(step.strip() for step in values["steps"].split(",")),
         journeys.window_of(values["window"]),
@@ -247,3 +285,40 @@ _RETENTION_COLUMNS = [
     _column("share", "double", "Their share."),
     _column("is_over", "boolean", "Whether the later period is over."),
 ]
+
+
+_COUNT = {"type": "integer", "minimum": 0}
+
+
+def _object(**properties: Any) -> Document:
+    return {"type": "object", "required": [*properties], "properties": properties}
+
+
+def _list_of(item: Document) -> Document:
+    return {"type": "array", "items": item}
+
+
+_PRODUCTS = _object(
+    total={**_COUNT, "description": "Products of these days and this category."},
+    found={**_COUNT, "description": "Of them, those that the search found."},
+    listed={**_COUNT, "description": "Rows of this answer."},
+    columns=_list_of({"enum": [*cards.PRODUCT_COLUMNS]}),
+    rows=_list_of(
+        {
+            "type": "array",
+            "prefixItems": [{"type": "string"}] * 2 + [_COUNT] * 3 + [{"type": "string"}],
+            "minItems": len(cards.PRODUCT_COLUMNS),
+            "items": False,
+        }
+    ),
+)
+_TRUST = _object(
+    steps=_list_of(_object(label={"type": "string"}, count={"type": "integer"})),
+    missing={"type": "integer", "description": "Lines that are nowhere: 0 where the books balance."},
+    accounted={"type": "boolean", "description": "Whether every law held at the last run."},
+    laws=_COUNT,
+    reasons=_list_of(_object(reason={"type": "string"}, lines=_COUNT)),
+    files=_COUNT,
+    unreadable_files=_COUNT,
+    newest_event={"type": ["string", "null"], "format": "date-time"},
+)

@@ -7,8 +7,10 @@ this machine a token is asked for as well.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import secrets
+import socket
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
@@ -21,7 +23,7 @@ from eventmint.errors import FixSettings
 from eventmint.serve.dashboard.replies import refusal
 from eventmint.serve.pages.html import STYLES
 
-COOKIE = "eventmint"
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a user asks for, with a token
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _POLICY = (
     f"default-src 'none'; script-src 'self'; {STYLES}; img-src 'self' data:; connect-src 'self'; "
@@ -50,6 +52,8 @@ class Guard:
         self._app = app
         self._names = frozenset(name.lower() for name in names)
         self._token = token
+        # Cookies know no ports: each dashboard of a machine has a name of its own.
+        self._cookie = f"eventmint-{hashlib.sha256((token or '').encode()).hexdigest()[:12]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # the server speaks nothing else
@@ -94,10 +98,10 @@ class Guard:
             # Out of the address, where history and screenshots would keep it.
             rest = urlencode([(name, value) for name, value in query if name != "token"])
             reply = RedirectResponse(f"{scope['path']}{'?' if rest else ''}{rest}", status_code=303)
-            reply.set_cookie(COOKIE, shown, httponly=True, samesite="lax")
+            reply.set_cookie(self._cookie, shown, httponly=True, samesite="lax")
             return reply
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        if self._is_right(bearer) or self._is_right(_cookie_of(headers)):
+        if self._is_right(bearer) or self._is_right(self._shown_by_cookie(headers)):
             return None
         return refusal(
             FixSettings(
@@ -109,8 +113,21 @@ class Guard:
             headers={"WWW-Authenticate": "Bearer"},
         )
 
+    def _shown_by_cookie(self, headers: Headers) -> str:
+        try:
+            found = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
+        except CookieError:
+            return ""
+        return found.value if found else ""
+
     def _is_right(self, shown: str) -> bool:
         return bool(self._token) and secrets.compare_digest(shown.encode(), (self._token or "").encode())
+
+
+def names_of(host: str) -> set[str]:
+    """Return the names by which a dashboard may be called that listens on a host."""
+    own = {socket.gethostname(), socket.getfqdn()} if host in EVERYWHERE else set()
+    return {host, *own, *LOCAL_NAMES}
 
 
 def _host_of(header: str) -> str:
@@ -129,11 +146,3 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _cookie_of(headers: Headers) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -55,15 +55,19 @@ def openapi(title: str, questions: Iterable[Question]) -> Document:
     }
 
 
-def schema_of(columns: Iterable[Column]) -> Document:
-    """Return a row of a table as OpenAPI has it; decimals are text."""
+def schema_of(columns: Sequence[Column], optional: Collection[str] = ()) -> Document:
+    """Return a row of a table as OpenAPI has it; decimals are text.
+
+    Args: optional: columns that some questions leave out.
+    """
     properties = {}
     for column in columns:
         doc = f"{column.doc} ({column.unit})" if column.unit else column.doc
         kind = _TYPES.get(column.type, _TEXT)
         nullable = kind if column.required else {**kind, "type": [kind["type"], "null"]}
         properties[column.name] = {**nullable, "description": doc}
-    return {"type": "object", "properties": properties}
+    required = [column.name for column in columns if column.name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
 
 
 def _operation(question: Question) -> Document:
@@ -73,8 +77,8 @@ def _operation(question: Question) -> Document:
         "parameters": [_parameter(parameter) for parameter in question.parameters],
         "responses": {
             "200": {"description": "The answer.", "content": _content(question)},
-            "400": _error("What is asked for is none: the message says why, the hint what to do."),
-            "503": _error("Nothing has been published, or it cannot be read now."),
+            "400": _error("What is asked for is none, or takes too much: the hint says what to do."),
+            "503": _error("Nothing has been published, it cannot be read now, or others ask too much."),
         },
     }
 
@@ -96,7 +100,7 @@ def _typed(parameter: Parameter) -> Any:
 
 def _content(question: Question) -> Document:
     if not question.is_table:
-        return {FORMATS["json"]: {"schema": {"type": "object"}}}
+        return {FORMATS["json"]: {"schema": question.shape}}
     document = {
         "type": "object",
         "required": ["schema_version", "title", "columns", "rows", "truncated"],

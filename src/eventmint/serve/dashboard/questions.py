@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -46,6 +46,7 @@ class Question:
     Attributes:
         answer: makes a document, or a table that is sent as JSON, CSV or Parquet.
         columns: the schema of a row as OpenAPI has it, where the answer is a table.
+        shape: that of the document, where it is one.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Question:
     parameters: tuple[Parameter, ...]
     answer: Callable[[Asking, Values], Document | pa.Table]
     columns: Mapping[str, Any] | None = None
+    shape: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_table(self) -> bool:
@@ -75,8 +77,8 @@ def read_values(question: Question, given: Iterable[tuple[str, str]]) -> dict[st
         if name in seen:
             raise FixSettings(f"{name}: is given twice.", "Give it once.")
         seen.add(name)
-        texts[name] = text
-    return {name: text and known[name].read(text) for name, text in texts.items()}
+        texts[name] = text or texts[name]  # what is left empty is not asked
+    return {name: None if text is None else known[name].read(text) for name, text in texts.items()}
 
 
 # ---- parameters --------------------------------------------------------------------------------------------
@@ -103,16 +105,19 @@ def choice(name: str, doc: str, values: Sequence[str], default: str | None = Non
     return Parameter(name, doc, {"type": "string", "enum": [*values]}, read, default)
 
 
-def number(name: str, doc: str, most: int, default: int | None = None) -> Parameter:
+def number(name: str, doc: str, most: int, default: int | None = None, least: int = 0) -> Parameter:
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most):
-            raise FixSettings(f"{name}: {text!r} is no whole number from 0 to {most}.", "Write digits only.")
+        is_short = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+        if not is_short or not least <= int(text) <= most:
+            raise FixSettings(
+                f"{name}: {text!r} is no whole number from {least} to {most}.", "Write digits only."
+            )
         return int(text)
 
     return Parameter(
         name,
         doc,
-        {"type": "integer", "minimum": 0, "maximum": most},
+        {"type": "integer", "minimum": least, "maximum": most},
         read,
         None if default is None else str(default),
     )

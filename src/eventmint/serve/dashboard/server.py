@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+from urllib.parse import urlencode
 
 import uvicorn
 
 from eventmint.errors import FixSettings
-from eventmint.serve.dashboard.guard import LOCAL_NAMES
+from eventmint.serve.dashboard.guard import EVERYWHERE, LOCAL_NAMES
 
-_REQUESTS_AT_ONCE = 64
 _GRACE_SECONDS = 2
 
 
@@ -27,8 +28,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except socket.gaierror as err:
         raise FixSettings(f"{host}: no such host.", "Use 127.0.0.1, or an address of this machine.") from err
-    except (OSError, OverflowError) as err:
-        reason = err.strerror if isinstance(err, OSError) else str(err)
+    except (OSError, UnicodeError) as err:
+        reason = err.strerror if isinstance(err, OSError) else "that is no name of a host"
         raise FixSettings(
             f"{place}: cannot listen there: {reason}.", "Choose another --port, 0 for any that is free."
         ) from err
@@ -40,6 +41,13 @@ def is_near(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host in LOCAL_NAMES
+
+
+def address_of(host: str, listening: socket.socket, token: str | None) -> str:
+    """Return the address to open, from elsewhere too where everybody may come."""
+    name = socket.gethostname() if host in EVERYWHERE else host
+    query = f"?{urlencode({'token': token})}" if token else ""
+    return f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/{query}"
 
 
 def make_server(application: Any) -> Server:
@@ -56,10 +64,20 @@ def make_server(application: Any) -> Server:
         http="h11",
         loop="asyncio",
         ws="none",
-        limit_concurrency=_REQUESTS_AT_ONCE,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+    logging.getLogger("uvicorn.access").addFilter(_without_token)
     return Server(config)
+
+
+def _without_token(record: logging.LogRecord) -> bool:
+    """Keep the token out of the log: whoever reads it would have the key."""
+    if isinstance(record.args, tuple):
+        hidden = (
+            re.sub(r"\btoken=[^&]*", "token=...", arg) if isinstance(arg, str) else arg for arg in record.args
+        )
+        record.args = tuple(hidden)
+    return True
 
 
 def serve(application: Any, listening: socket.socket, on_ready: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ _KINDS = {"page.css": "text/css", "page.js": "text/javascript", "plotly.min.js":
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
-def reply(request: Request) -> Response:
+async def reply(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in _KINDS:
         raise HTTPException(404)
@@ -45,6 +45,7 @@ def scripts(*names: str) -> Any:
     )
 
 
+@cache
 def _address(name: str) -> str:
     return f"/static/{name}?v={hashlib.sha256(_content(name)).hexdigest()[:16]}"
 

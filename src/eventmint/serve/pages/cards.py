@@ -125,12 +125,12 @@ SORTS = {
 def product_table(ask: Ask, days: Days, category: str | None, wanted: Wanted) -> Document:
     """Products, by default those with most purchases: name, category, views, carts, purchases, and money as
     exact text. `total` is how many there are, `found` how many the search found, `listed` how many it saw."""
+    asked = [*days.bounds, category, category]
     sql = _PRODUCTS.format(sort=SORTS[wanted.sort], way="DESC" if wanted.descending else "ASC")
-    found = ask(sql, [*days.bounds, category, category, wanted.search, wanted.search, wanted.limit])
-    listed = found.to_pylist()
-    total, hits = (listed[0]["total"], listed[0]["found"]) if listed else (0, 0)
-    rows = [(*(row[name] for name in PRODUCT_COLUMNS[:-1]), f"{row['revenue']:.2f}") for row in listed]
-    return {"total": total, "found": hits, "listed": len(rows), "rows": rows}
+    listed = ask(sql, [*asked, wanted.search, wanted.search, wanted.limit]).to_pylist()
+    [count] = ask(_COUNT_OF_PRODUCTS, [*asked, wanted.search, wanted.search]).to_pylist()
+    rows = [(*(row[name] for name in PRODUCT_COLUMNS[:-1]), f"{row['revenue']:f}") for row in listed]
+    return {**count, "listed": len(rows), "rows": rows}
 
 
 def card(
@@ -159,7 +159,7 @@ _MOST_VIEWED = f"""
     HAVING ? IS NULL OR {_CATEGORY} = ?
     ORDER BY view_count DESC, product_id ASC
     LIMIT ?"""  # noqa: S608
-_PRODUCTS = f"""
+_OF_PERIOD = f"""
     WITH products AS (
         SELECT
             product_id,
@@ -172,9 +172,12 @@ _PRODUCTS = f"""
         WHERE {BETWEEN}
         GROUP BY product_id
         HAVING ? IS NULL OR {_CATEGORY} = ?
-    )
-    SELECT *, (SELECT COUNT(*) FROM products) AS total, COUNT(*) OVER () AS found
-    FROM products
-    WHERE contains(lower(product_id), lower(?)) OR contains(lower(category), lower(?))
+    )"""  # noqa: S608
+_IS_FOUND = "contains(lower(product_id), lower(?)) OR contains(lower(category), lower(?))"
+_PRODUCTS = f"""{_OF_PERIOD}
+    SELECT * FROM products
+    WHERE {_IS_FOUND}
     ORDER BY {{sort}} {{way}}, purchases DESC, revenue DESC, views DESC, product_id ASC
     LIMIT ?"""  # noqa: S608
+_COUNT_OF_PRODUCTS = f"""{_OF_PERIOD}
+    SELECT COUNT(*) AS total, COUNT(*) FILTER ({_IS_FOUND}) AS found FROM products"""  # noqa: S608

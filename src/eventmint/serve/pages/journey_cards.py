@@ -13,7 +13,7 @@ from eventmint.serve.pages.cards import card
 from eventmint.serve.pages.days import Days
 
 Document = dict[str, Any]
-_GROUPS = 50  # in the table
+_GROUPS, _CELLS = 50, 500  # in the table
 
 
 def funnel(rows: pa.Table, asked: Funnel, window: str, days: Days | None) -> Document:
@@ -54,7 +54,7 @@ def retention(rows: pa.Table, by: str) -> Document:
             share(row["returned"], row["users"]),
             "over" if row["is_over"] else "so far",
         )
-        for row in rows.to_pylist()
+        for row in rows.to_pylist()[-_CELLS:]
     ]
     names = (f"First {by}", "Users", f"Came again in the {by} from", "Users then", "Share", "That is")
     return card(charts.retention(rows, by), names, told)

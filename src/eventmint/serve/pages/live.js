@@ -1,8 +1,13 @@
 // The dashboard: every view is asked of the server, and again when a run has published.
 (async () => {
   const POLL_MS = 10_000;
-  const given = JSON.parse(await unpacked("given"));
-  let version = given.version;
+  let given;
+  try {
+    given = JSON.parse(await unpacked("given"));
+  } catch (error) {
+    fail(error.message);
+    return;
+  }
 
   async function ask(path, values = {}) {
     const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value !== undefined));
@@ -25,12 +30,13 @@
   // The days of a state, `to` being the day after the last.
   function range(state) {
     if (state.from && state.to) return { from: state.from, to: state.to };
-    const { from, to } = given.periods.find(({ name }) => name === state.period);
+    const { from, to } = given.periods.find(({ name }) => name === state.period) ?? given.periods.at(-1);
     return { from, to };
   }
 
   const chosen = (state) => ({ ...range(state), category: state.category });
   const SORTS = ["product", "category", "views", "carts", "purchases", "rate", "revenue"];
+  // The answer behind each card, of which the rows can be saved.
   const ANSWERS = { hours: "hourly_revenue", funnel: "conversion_funnel", products: "top_products", visitors: "user_activity",
     categories: "category_performance", table: "conversion_funnel" };
   const WITHOUT_CATEGORY = new Set(["hours", "visitors"]);
@@ -39,15 +45,11 @@
 
   const source = {
     given,
+    mostProducts: 1000,
 
     async view(state) {
       const view = await ask("/page/view", chosen(state));
-      if (view.empty || !state.category) return view;
-      // Cards that know no categories are those of all, and say so.
-      const every = await ask("/page/view", range(state));
-      const cards = Object.fromEntries(Object.entries(every.cards).map(([name, card]) =>
-        [name, view.cards[name] ?? { ...card, note: name === "categories" ? "" : "all categories" }]));
-      return { ...view, cards };
+      return state.category && !view.empty ? ofCategory(view, await ask("/page/view", range(state))) : view;
     },
 
     async products(_products, state, { search, sort, descending, limit }) {
@@ -79,22 +81,25 @@
 
   // ---- tabs ---------------------------------------------------------------------------------------------
 
-  const TABS = [["", "Overview"], ["funnel", "Journeys"], ["retention", "Who comes again"]];
+  // Where the rows of silver cannot be read, as of a lake in S3, nobody can follow journeys.
+  const TABS = [["", "Overview"], ...(given.has_journeys ? [["funnel", "Journeys"], ["retention", "Who comes again"]] : [])];
   const JOURNEY = ["steps", "window", "per", "by", "length"];
   const WINDOWS = [["5m", "5 minutes"], ["30m", "30 minutes"], ["2h", "2 hours"], ["1d", "a day"], ["7d", "7 days"], ["30d", "30 days"]];
   let drawnTab = null, turn = 0;
 
   function tabs() {
+    byId("tabs").hidden = TABS.length < 2;
     byId("tabs").append(...TABS.map(([name, label]) => {
       const tab = make("button", { type: "button", role: "tab", id: `tab-${name || "overview"}`, "aria-controls": name ? "journeys" : "figures" }, label);
       tab.addEventListener("click", () => page.choose({ tab: name }));
       return tab;
     }));
-    byId("tabs").addEventListener("keydown", ({ key }) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
-      if (!step) return;
-      const all = [...byId("tabs").children];
-      const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
+    byId("tabs").addEventListener("keydown", (event) => {
+      const all = [...byId("tabs").children], here = all.indexOf(document.activeElement);
+      const place = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: -1 }[event.key];
+      if (place === undefined) return;
+      event.preventDefault();
+      const next = all.at(place % all.length);
       next.focus();
       next.click();
     });
@@ -108,6 +113,7 @@
     });
     document.documentElement.dataset.tab = state.tab || "overview";
     byId("journeys").hidden = !state.tab;
+    byId("journeys").setAttribute("aria-labelledby", `tab-${state.tab || "overview"}`);
     if (state.tab) showJourney(state);
   }
 
@@ -118,18 +124,23 @@
     return make("label", {}, label, select);
   }
 
-  const stepsOf = (state) => (state.steps || ["page_view", "add_to_cart", "purchase"].filter((name) => given.event_types.includes(name)).join(",")).split(",");
+  const stepsOf = (state) => (state.steps ? state.steps.split(",") : given.steps);
+
+  // Another type for a step; one that another step has changes places with it.
+  function changedSteps(steps, n, value) {
+    const changed = [...steps], other = steps.indexOf(value);
+    if (value && other >= 0 && n < steps.length) changed[other] = steps[n];
+    changed[n] = value;
+    return [...new Set(changed.filter(Boolean))].join(",");
+  }
 
   function funnelForm(state) {
     const steps = stepsOf(state);
     const choices = (n) => [...(steps.length > 2 || n > 1 ? [["", "(none)"]] : []), ...given.event_types.map((name) => [name, name])];
     const most = Math.min(given.event_types.length, steps.length + 1);
     return [
-      ...Array.from({ length: most }, (_, n) => field(`Step ${n + 1}`, choices(n), steps[n] ?? "", (value) => {
-        const changed = [...steps];
-        changed[n] = value;
-        page.choose({ steps: [...new Set(changed.filter(Boolean))].join(",") });
-      })),
+      ...Array.from({ length: most }, (_, n) => field(`Step ${n + 1}`, choices(n), steps[n] ?? "",
+        (value) => page.choose({ steps: changedSteps(steps, n, value) }))),
       field("Within", WINDOWS, state.window || "30m", (value) => page.choose({ window: value })),
       field("Whose journeys", [["session", "of a session"], ["user", "of a user"]], state.per || "session", (value) => page.choose({ per: value })),
       field("All of one", [["", "(any)"], ["product", "product"], ["category", "category"]], state.by, (value) => page.choose({ by: value })),
@@ -145,41 +156,51 @@
     const values = isFunnel
       ? { ...range(state), steps: stepsOf(state).join(","), window: state.window || "30m", per: state.per || "session", by: state.by }
       : { by: state.length || "week" };
-    const form = make("div", { class: "filters", role: "group", "aria-label": "What is counted" }, ...(isFunnel ? funnelForm(state) : retentionForm(state)));
-    const focused = [...byId("journeys").querySelectorAll("select")].indexOf(document.activeElement);
-    byId("journeys").replaceChildren(form, ...[...byId("journeys").children].slice(1));
-    if (focused >= 0) byId("journeys").querySelectorAll("select")[focused]?.focus();
-    let card;
+    const form = make("section", { class: "filters", id: "asked", "aria-label": "What is counted" }, ...(isFunnel ? funnelForm(state) : retentionForm(state)));
+    const draw = (...below) => keepingFocus(() => byId("journeys").replaceChildren(form, ...below));
+    draw(...[...byId("journeys").children].slice(1));
     try {
-      card = await ask(`/page/${state.tab}`, values);
+      const card = await ask(`/page/${state.tab}`, values);
+      if (mine !== turn) return;
+      const before = drawnTab;
+      drawnTab = page.drawCard(isFunnel ? "journey" : "retention", "wide", card, files(`/api/v1/${state.tab}`, values));
+      draw(drawnTab.section);
+      await plotlyIsThere();
+      page.drawFigure(drawnTab);
+      if (before) Plotly.purge(before.plot);
     } catch (error) {
-      if (mine === turn) { fail(error.message); byId("journeys").replaceChildren(form); }
-      return;
+      if (mine === turn) draw(make("p", { class: "card error", role: "alert" }, error.message));
     }
-    if (mine !== turn) return;
-    drawnTab = page.drawCard(state.tab === "funnel" ? "journey" : "retention", "wide", card, files(`/api/v1/${state.tab}`, values));
-    byId("journeys").replaceChildren(form, drawnTab.section);
-    page.drawFigure(drawnTab);
   }
 
   // ---- what is new --------------------------------------------------------------------------------------
 
   async function poll() {
     if (document.hidden) return;
+    let state;
     try {
-      const state = await ask("/page/state");
-      page.drawFresh(state.fresh);
-      if (state.version === version) return;
-      version = state.version;
-      if (given.empty !== state.empty || !given.periods.length) { location.reload(); return; }
-      Object.assign(given, { periods: state.periods, categories: state.categories });
-      await page.show();
-      byId("news").textContent = "A run has published: the figures are the new ones.";
+      state = await ask("/page/state");
     } catch (error) {
       fail(error.message);
+      lost = true;
+      return;
     }
+    page.drawFresh(state.fresh);
+    const isNew = state.version !== given.version;
+    if (!isNew && !lost && !page.hasTrouble()) return;
+    if (given.empty || state.empty) {
+      if (Boolean(given.empty) !== Boolean(state.empty)) location.reload();
+      return;
+    }
+    Object.assign(given, state, { version: given.version });
+    page.fillFilters();
+    if (!(await page.show())) return;  // it is tried again with the next poll
+    lost = false;
+    given.version = state.version;
+    if (isNew) byId("news").textContent = "A run has published: the figures are the new ones.";
   }
 
+  let lost = false;
   const page = showPage(source);
   if (!given.empty) tabs();
   for (const id of ["first", "last"]) byId(id).addEventListener("change", () => {

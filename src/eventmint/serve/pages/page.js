@@ -4,6 +4,7 @@
 const byId = (id) => document.getElementById(id);
 
 async function unpacked(id) {
+  if (!("DecompressionStream" in window)) throw new Error("This browser is too old for this page. Open it in one of 2023 or later.");
   const bytes = Uint8Array.from(atob(byId(id).textContent), (letter) => letter.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 }
@@ -20,10 +21,41 @@ function fail(text) {
   byId("error").hidden = !text;
 }
 
+// Plotly takes a second to be read: what needs no chart does not wait for it.
+const plotlyIsThere = () => new Promise((resolve) => {
+  if ("Plotly" in window) resolve();
+  else document.querySelector("script[src*=plotly]").addEventListener("load", resolve);
+});
+
 const grouped = (n) => n.toLocaleString("en-US");
 
-// source: given (see report.py), view(state), products(state, wanted), and where there is a server
-//   downloads(card, state): labels and addresses; readState(wanted, state), showState(state): what else is chosen.
+// An exact amount as it is told: to the cent, halves up, without a float in between.
+function money(text) {
+  const [whole, places = ""] = text.split(".");
+  const cents = BigInt(whole + places.padEnd(3, "0").slice(0, 2)) + (places.padEnd(3, "0")[2] >= "5" ? 1n : 0n);
+  return `$${grouped(cents / 100n)}.${String(cents % 100n).padStart(2, "0")}`;
+}
+
+// Keyboard focus stays where it was when what holds it is drawn anew: by the id of its section and its place in it.
+function keepingFocus(draw) {
+  const reachable = (section) => [...section.querySelectorAll("a, button, select, input, [tabindex]")];
+  const section = document.activeElement?.closest("section[id]");
+  const place = section ? reachable(section).indexOf(document.activeElement) : -1;
+  draw();
+  if (place >= 0 && !document.activeElement?.closest("section[id]")) reachable(byId(section.id) ?? section)[place]?.focus({ preventScroll: true });
+}
+
+// A view of one category: cards that know no categories are those of all, and say so.
+function ofCategory(view, every) {
+  if (view.empty) return view;
+  const cards = Object.fromEntries(Object.entries(every.cards).map(([name, card]) =>
+    [name, view.cards[name] ?? { ...card, note: name === "categories" ? "" : "all categories" }]));
+  return { ...view, cards };
+}
+
+// source: given (see report.py), view(state), products(view's, state, wanted), and where there is a server
+//   mostProducts: rows that it lists; downloads(card, state): labels and addresses;
+//   readState(wanted, state), showState(state): what else is chosen.
 function showPage(source) {
   const given = source.given;
   const state = { period: given.period, category: "" };
@@ -32,7 +64,7 @@ function showPage(source) {
   ];
   // What a reader has set stays when the page is drawn anew: tables instead of charts, search and order.
   const asTable = new Set(), wanted = { search: "", sort: 4, descending: true, limit: 8 };
-  let shown = null, turn = 0;
+  let shown = null, turn = 0, trouble = false;
 
   // ---- small helpers ------------------------------------------------------------------------------------
 
@@ -91,8 +123,8 @@ function showPage(source) {
     const toggle = make("button", { type: "button", class: "quiet" });
     function switchTo(isTable) {
       if (isTable) asTable.add(name); else asTable.delete(name);
-      toggle.setAttribute("aria-pressed", isTable);
       toggle.textContent = isTable ? "Chart" : "Table";
+      toggle.setAttribute("aria-label", `${card.title}: as a ${isTable ? "chart" : "table"}`);
       if (isTable && !rows.firstChild) rows.append(table(card.columns, card.rows, card.title));
       rows.hidden = !isTable;
       scroll.hidden = isTable;
@@ -107,20 +139,21 @@ function showPage(source) {
     return { section, plot, card };
   }
 
-  function drawProducts(products) {
+  // The table of products is made once: who types into its search is not disturbed by what is drawn anew.
+  function productsCard() {
     const columns = ["Product", "Category", "Views", "Added to cart", "Purchases", "View to purchase", "Revenue"];
     const search = make("input", { type: "search", placeholder: "Search product or category", "aria-label": "Search product or category" });
-    search.value = wanted.search;
-    const said = make("p", { role: "status" });
+    const said = make("p", { role: "status" }), files = make("span");
     const body = make("tbody"), heads = [];
     const more = make("button", { type: "button", class: "quiet" }, "Show more");
-    let asked = 0;
+    const most = source.mostProducts ?? Infinity;
+    let products = null, asked = 0;
     const share = (row) => {
       if (!row[2]) return "-";
       const percent = (100 * row[4]) / row[2];
       return percent > 0 && percent < 0.1 ? "<0.1%" : `${percent.toFixed(1)}%`;
     };
-    const cells = (row) => [row[0], row[1], ...row.slice(2, 5).map(grouped), share(row), `$${row[5].replace(/\B(?=(\d{3})+(?=\.))/g, ",")}`];
+    const cells = (row) => [row[0], row[1], ...row.slice(2, 5).map(grouped), share(row), money(row[5])];
     function tell({ rows, found, total, listed }) {
       body.replaceChildren(...rows.map((row) => make("tr", {},
         ...cells(row).map((cell, n) => make("td", { class: n < 2 ? "text" : "", title: cell }, cell)))));
@@ -128,7 +161,7 @@ function showPage(source) {
       said.textContent = found
         ? `${grouped(rows.length)} of ${grouped(wanted.search ? found : total)} products${only}`
         : "No product matches. Search for part of a name or a category.";
-      more.hidden = rows.length >= found;
+      more.hidden = rows.length >= Math.min(found, most);
       heads.forEach((head, n) => n === wanted.sort
         ? head.setAttribute("aria-sort", wanted.descending ? "descending" : "ascending") : head.removeAttribute("aria-sort"));
     }
@@ -138,20 +171,26 @@ function showPage(source) {
       try {
         const answer = await source.products(products, state, wanted);
         if (mine === asked) tell(answer);
-      } catch (error) { fail(error.message); }
+      } catch (error) {
+        if (mine === asked) said.textContent = error.message;
+      }
     }
     search.addEventListener("input", () => update({ search: search.value.trim(), limit: 8 }));
-    more.addEventListener("click", () => update({ limit: wanted.limit + 50 }));
+    more.addEventListener("click", () => update({ limit: Math.min(wanted.limit + 50, most) }));
     columns.forEach((name, n) => {
       const button = make("button", { type: "button" }, name);
       button.addEventListener("click", () => update({ sort: n, descending: n === wanted.sort ? !wanted.descending : n > 1 }));
       heads.push(make("th", { scope: "col", class: n < 2 ? "text" : "" }, button));
     });
-    update({});
-    return make("section", { class: "card wide", id: "card-table" },
-      make("div", { class: "head" }, make("div", {}, make("h2", {}, "Products"), said), search, ...links(source.downloads?.("table", state) ?? [], "Products")),
+    const section = make("section", { class: "card wide", id: "card-table" },
+      make("div", { class: "head" }, make("div", {}, make("h2", {}, "Products"), said), search, files),
       make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Products" },
         make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body)), more);
+    return { section, draw(newest) {
+      products = newest;
+      files.replaceChildren(...links(source.downloads?.("table", state) ?? [], "Products"));
+      return update({});
+    } };
   }
 
   function broken({ missing }) {
@@ -183,14 +222,17 @@ function showPage(source) {
     return Plotly.react(plot, data, { ...layout, autosize: true }, given.config);
   }
 
-  function drawFigures() {
+  // One after the other, each shown before the next is drawn.
+  async function drawFigures() {
     for (const one of shown) {
       const { plot, card } = one;
+      if (!plot.isConnected) return;  // drawn anew meanwhile
       drawFigure(one);
       if (card === shown.categories && !plot.dataset.listens) {
         plot.dataset.listens = "yes";
         plot.on("plotly_click", ({ points }) => choose({ category: points[0].data.meta }));
       }
+      await new Promise((resolve) => setTimeout(resolve));
     }
   }
 
@@ -200,7 +242,7 @@ function showPage(source) {
     byId("fresh").replaceChildren(dot, fresh.text, ...(fresh.late ? [make("strong", {}, ` · ${fresh.late}`)] : []));
   }
 
-  function draw(view) {
+  async function draw(view) {
     const trust = view.trust ?? given.trust;
     fail(trust && !trust.accounted && !given.empty ? broken(trust) : "");
     byId("empty").hidden = !view.empty;
@@ -210,11 +252,22 @@ function showPage(source) {
     drawFresh(view.fresh ?? given.fresh);
     if (view.empty) return;
     drawTiles(view.tiles);
+    const before = shown ?? [];
     shown = CARDS.map(([name, extra]) => drawCard(name, extra, view.cards[name]));
     shown.categories = view.cards.categories;
-    byId("cards").replaceChildren(...shown.map(({ section }) => section), drawProducts(view.products), drawTrust(trust));
-    drawFigures();
+    keepingFocus(() => {
+      byId("cards").replaceChildren(...shown.map(({ section }) => section));
+      byId("trust").replaceChildren(drawTrust(trust));
+    });
+    if (!byId("products").firstChild) byId("products").append(productTable.section);
+    const drawing = shown;
+    productTable.draw(view.products);
+    await plotlyIsThere();
+    if (drawing === shown) await drawFigures();
+    for (const { plot } of before) Plotly.purge(plot);  // it listens to the window's size else
   }
+
+  const productTable = productsCard();
 
   // ---- filters ------------------------------------------------------------------------------------------
 
@@ -233,11 +286,26 @@ function showPage(source) {
     byId("content").setAttribute("aria-busy", "true");
     try {
       const view = await source.view(state);
-      if (mine === turn) draw(view);
+      if (mine === turn) await draw(view);
+      trouble = false;
     } catch (error) {
       if (mine === turn) fail(error.message);
+      trouble = true;
     }
     if (mine === turn) byId("content").removeAttribute("aria-busy");
+    return !trouble;
+  }
+
+  function fillFilters() {
+    if (!given.periods.some(({ name }) => name === state.period)) state.period = given.period;
+    byId("periods").replaceChildren(...given.periods.map(({ name, label }) => {
+      const button = make("button", { type: "button", value: name }, label);
+      button.addEventListener("click", () => choose({ period: name, from: "", to: "" }));
+      return button;
+    }));
+    const chosen = given.categories.includes(state.category) ? [] : [state.category].filter(Boolean);
+    byId("category").replaceChildren(make("option", { value: "" }, "All"),
+      ...[...given.categories, ...chosen].map((name) => make("option", { value: name }, name)));
   }
 
   function readHash() {
@@ -251,23 +319,22 @@ function showPage(source) {
   function setTheme(theme) {
     document.documentElement.dataset.theme = theme;
     byId("theme").setAttribute("aria-pressed", theme === "dark");
-    if (shown) drawFigures();
+    if (shown) plotlyIsThere().then(drawFigures);
     dispatchEvent(new Event("themechange"));
   }
 
   async function start() {
+    document.querySelector(".skip").addEventListener("click", (event) => {
+      event.preventDefault();  // its hash would be taken for what is chosen
+      byId("content").focus();
+    });
     setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
     if (given.empty) {
-      draw({ empty: given.empty });
+      await draw({ empty: given.empty });
     } else {
       byId("filters").hidden = false;
-      byId("periods").append(...given.periods.map(({ name, label }) => {
-        const button = make("button", { type: "button", value: name }, label);
-        button.addEventListener("click", () => choose({ period: name, from: "", to: "" }));
-        return button;
-      }));
-      byId("category").append(make("option", { value: "" }, "All"), ...given.categories.map((name) => make("option", { value: name }, name)));
+      fillFilters();
       byId("category").addEventListener("change", (event) => choose({ category: event.target.value }));
       addEventListener("hashchange", () => { readHash(); show(); });
       readHash();
@@ -276,5 +343,5 @@ function showPage(source) {
     document.documentElement.dataset.ready = "yes";
   }
 
-  return { start, show, choose, drawCard, drawFigure, drawFresh };
+  return { start, show, fillFilters, choose, drawCard, drawFigure, drawFresh, hasTrouble: () => trouble };
 }

@@ -1,10 +1,13 @@
 // The report: every view stands in the file.
 (async () => {
-  if (!("DecompressionStream" in window)) {
-    fail("This browser is too old for the report. Open it in one of 2023 or later.");
+  let given;
+  try {
+    given = JSON.parse(await unpacked("given"));
+    document.head.append(make("script", {}, await unpacked("plotly")));
+  } catch (error) {
+    fail(error.message);
     return;
   }
-  const given = JSON.parse(await unpacked("given"));
   const rate = (row) => (row[2] ? row[4] / row[2] : -1);
   const value = (row, n) => (n < 5 ? row[n] : n === 5 ? rate(row) : Number(row[5]));
   const source = {
@@ -12,12 +15,7 @@
 
     async view(state) {
       const view = given.views[`${state.period}|${state.category}`];
-      if (!state.category) return view;
-      // Cards that know no categories are those of all, and say so.
-      const every = given.views[`${state.period}|`].cards;
-      const cards = Object.fromEntries(Object.entries(every).map(([name, card]) =>
-        [name, view.cards[name] ?? { ...card, note: name === "categories" ? "" : "all categories" }]));
-      return { ...view, cards };
+      return state.category ? ofCategory(view, given.views[`${state.period}|`]) : view;
     },
 
     async products(products, _state, { search, sort, descending, limit }) {
@@ -29,6 +27,5 @@
       return { ...products, rows: found.slice(0, limit), found: found.length };
     },
   };
-  document.head.append(make("script", {}, await unpacked("plotly")));
   await showPage(source).start();
 })();

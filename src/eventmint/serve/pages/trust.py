@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import duckdb
+
 from eventmint.errors import FixData
 from eventmint.serve.formats import jsonable
 from eventmint.serve.pages.days import Ask
@@ -57,7 +59,10 @@ def as_facts(trust: Document) -> str:
 
 def published_trust(ask: Ask) -> Document:
     """Return what was published beside the tables. Raises: FixData: nothing was."""
-    [*rows] = ask("SELECT document FROM ops.facts", []).to_pylist()
+    try:
+        rows = ask("SELECT document FROM ops.facts", []).to_pylist()
+    except duckdb.CatalogException:  # published by a version that did not tell it
+        rows = []
     if not rows:
         raise FixData(
             "analytics.duckdb does not tell what became of the lines.", "Run `eventmint run` to rebuild it."
