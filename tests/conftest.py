@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from eventmint.lake import Lake
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -21,3 +25,11 @@ def sample_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     open_lake(config).run()
     return folder
+
+
+@pytest.fixture(scope="session")
+def months(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Two months of a shop with hostile names. Only to be read."""
+    from shops import two_months
+
+    return two_months(tmp_path_factory.mktemp("months"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from eventmint.lake import Lake, open_lake
+from eventmint.serve.formats import share, short_count, short_money
 
 # Two months, of which one day has nothing.
 DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(60) if n != 40]
@@ -68,3 +70,22 @@ def two_months(folder: Path) -> Lake:
     lake = lake_in(folder)
     lake.run()
     return lake
+
+
+def told(lake: Lake, start: date, end: date, category: str | None = None) -> dict[str, str]:
+    """What the tiles must tell of some days, from the rows of the answers."""
+    shop = [
+        row
+        for row in lake.answer("category_performance", start=start, end=end).to_pylist()
+        if category in (None, row["category"])
+    ]
+    people = lake.answer("user_activity", start=start, end=end).to_pylist()
+    users = sum(row["unique_users"] for row in people)
+    bought, viewed = (sum(row[column] for row in shop) for column in ("purchases", "page_views"))
+    return {
+        "Revenue": short_money(sum((row["revenue"] for row in shop), Decimal(0))),
+        "Purchases": short_count(bought),
+        "From view to purchase": share(bought, viewed),
+        "Visitors per day": short_count(Decimal(users) / len(people)),
+        "Sessions per visitor": f"{Decimal(sum(row['unique_sessions'] for row in people)) / users:.2f}",
+    }

@@ -72,3 +72,10 @@ def opened(browser: Browser) -> Iterator[Opened]:
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+def tiles(page: Page) -> dict[str, str]:
+    """What the tiles tell, once they are drawn."""
+    page.locator("[aria-busy]").wait_for(state="detached")
+    labels = page.locator(".tile h2").all_inner_texts()
+    return dict(zip(labels, page.locator(".tile .value").all_inner_texts(), strict=True))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser.conftest import tiles
 from playwright.sync_api import expect
 from served import served
-from shops import DAYS, HOSTILE, event, lake_in, two_months, write_events
+from shops import DAYS, HOSTILE, event, lake_in, told, write_events
 
 from eventmint.lake import Lake
-from eventmint.serve.formats import share, short_count, short_money
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -24,39 +23,14 @@ POLL = "document.dispatchEvent(new Event('visibilitychange'))"
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    return two_months(tmp_path_factory.mktemp("shop"))
+def shop(months: Lake) -> Lake:
+    return months
 
 
 @pytest.fixture(scope="module")
 def address(shop: Lake) -> Iterator[str]:
     with served(shop) as found:
         yield f"{found}/"
-
-
-def tiles(page: Page) -> dict[str, str]:
-    page.locator("[aria-busy]").wait_for(state="detached")
-    labels = page.locator(".tile h2").all_inner_texts()
-    return dict(zip(labels, page.locator(".tile .value").all_inner_texts(), strict=True))
-
-
-def sums(lake: Lake, start: date, end: date, category: str | None = None) -> dict[str, Any]:
-    """The tiles of some days from the rows of the answers, without the page's SQL."""
-    shop = [
-        row
-        for row in lake.answer("category_performance", start=start, end=end).to_pylist()
-        if category in (None, row["category"])
-    ]
-    people = lake.answer("user_activity", start=start, end=end).to_pylist()
-    users = sum(row["unique_users"] for row in people)
-    bought, viewed = (sum(row[column] for row in shop) for column in ("purchases", "page_views"))
-    return {
-        "Revenue": short_money(sum((row["revenue"] for row in shop), Decimal(0))),
-        "Purchases": short_count(bought),
-        "From view to purchase": share(bought, viewed),
-        "Visitors per day": short_count(Decimal(users) / len(people)),
-        "Sessions per visitor": f"{Decimal(sum(row['unique_sessions'] for row in people)) / users:.2f}",
-    }
 
 
 # ---- days and categories -----------------------------------------------------------------------------------
@@ -68,10 +42,10 @@ def test_the_tiles_of_every_period_are_the_sums_of_the_answers(
     page = opened(address)
     end = DAYS[-1] + timedelta(days=1)
     assert page.locator("#periods [aria-pressed=true]").inner_text() == "Last 30 days"
-    assert tiles(page) == sums(shop, end - timedelta(days=30), end)
+    assert tiles(page) == told(shop, end - timedelta(days=30), end)
     for label, days in (("Last 7 days", 7), ("All days", 60)):
         page.get_by_role("button", name=label).click()
-        assert tiles(page) == sums(shop, end - timedelta(days=days), end)
+        assert tiles(page) == told(shop, end - timedelta(days=days), end)
 
 
 def test_any_days_can_be_chosen_and_the_link_opens_them_again(
@@ -83,12 +57,12 @@ def test_any_days_can_be_chosen_and_the_link_opens_them_again(
     page.locator("#last").fill(str(last))
     end = last + timedelta(days=1)
     expect(page.locator("#period")).to_have_text("12 Jan to 18 Jan 2026 (UTC)")
-    assert tiles(page) == sums(shop, first, end)
+    assert tiles(page) == told(shop, first, end)
     assert page.locator("#periods [aria-pressed=true]").count() == 0
     page.locator("#category").select_option("Toys")
     chosen = tiles(page)
-    of_all = {name: value for name, value in sums(shop, first, end).items() if "isitor" in name}
-    assert chosen == {**sums(shop, first, end, "Toys"), **of_all}
+    of_all = {name: value for name, value in told(shop, first, end).items() if "isitor" in name}
+    assert chosen == {**told(shop, first, end, "Toys"), **of_all}
     assert "all categories" in page.locator("#card-hours .head").inner_text()
     again = opened(page.url)
     assert tiles(again) == chosen
@@ -118,7 +92,7 @@ def test_a_link_to_what_there_is_not_opens_the_ordinary_view(
     opened: Opened, address: str, shop: Lake, hash_: str
 ) -> None:
     end = DAYS[-1] + timedelta(days=1)
-    assert tiles(opened(address, hash_)) == sums(shop, end - timedelta(days=30), end)
+    assert tiles(opened(address, hash_)) == told(shop, end - timedelta(days=30), end)
 
 
 # ---- products ----------------------------------------------------------------------------------------------

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser.conftest import tiles
 from playwright.sync_api import expect
-from shops import DAYS, HOSTILE, lake_in, two_months, write_events
+from shops import DAYS, HOSTILE, lake_in, told, write_events
 
 from eventmint.lake import Lake
-from eventmint.serve.formats import share, short_count, short_money
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -23,8 +21,8 @@ Opened = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    return two_months(tmp_path_factory.mktemp("shop"))
+def shop(months: Lake) -> Lake:
+    return months
 
 
 @pytest.fixture(scope="module")
@@ -32,30 +30,10 @@ def report(shop: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shop.report(tmp_path_factory.mktemp("report") / "report.html")
 
 
-def tiles(page: Page) -> dict[str, str]:
-    labels = page.locator(".tile h2").all_inner_texts()
-    return dict(zip(labels, page.locator(".tile .value").all_inner_texts(), strict=True))
-
-
-def sums(lake: Lake, last_days: int | None = None, category: str | None = None) -> dict[str, Any]:
-    """The same from the rows of the answers, without the page's SQL."""
-    rows = lake.answer("category_performance").to_pylist()
-    first = DAYS[-1] - timedelta(days=last_days - 1) if last_days else DAYS[0]
-    chosen = [row for row in rows if row["event_date"] >= first and category in (None, row["category"])]
-    total: dict[str, Any] = defaultdict(int)
-    for row in chosen:
-        for column in ("page_views", "purchases"):
-            total[column] += row[column]
-        total["revenue"] += row["revenue"]
-    people = [row for row in lake.answer("user_activity").to_pylist() if row["event_date"] >= first]
-    users = sum(row["unique_users"] for row in people)
-    return {
-        "Revenue": short_money(total["revenue"]),
-        "Purchases": short_count(total["purchases"]),
-        "From view to purchase": share(total["purchases"], total["page_views"]),
-        "Visitors per day": short_count(Decimal(users) / len(people)),
-        "Sessions per visitor": f"{Decimal(sum(row['unique_sessions'] for row in people)) / users:.2f}",
-    }
+def sums(lake: Lake, last_days: int = len(DAYS) + 1, category: str | None = None) -> dict[str, str]:
+    """The tiles of the last days, without the page's SQL."""
+    end = DAYS[-1] + timedelta(days=1)
+    return told(lake, end - timedelta(days=last_days), end, category)
 
 
 def test_the_tiles_are_the_sums_of_the_answers_for_every_period(

@@ -25,7 +25,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from pyarrow import parquet
 from served import served
-from shops import DAYS, event, lake_in, two_months, write_events
+from shops import DAYS, event, lake_in, write_events
 from starlette.requests import Request
 
 from eventmint.contracts import ANSWERS
@@ -45,8 +45,8 @@ POLICY = "default-src 'none'"
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    return two_months(tmp_path_factory.mktemp("shop"))
+def shop(months: Lake) -> Lake:
+    return months
 
 
 @pytest.fixture(scope="module")

@@ -46,12 +46,16 @@ def reader(shop: Shop, tmp_path: Path) -> Reader:
     return Reader(shop, tmp_path / "reader" / "analytics.duckdb")
 
 
+def bring_another(shop: Shop) -> None:
+    shop.deliver("b", event(user_id="another"))
+    shop.run()
+
+
 def test_a_reader_looks_again_after_a_minute_and_not_before(
     shop: Shop, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert reader.events() == 1
-    shop.deliver("b", event(user_id="another"))
-    shop.run()
+    bring_another(shop)
     assert reader.events() == 1
     monkeypatch.setattr(follow, "LOOK_SECONDS", 0.0)
     assert reader.events() == 2
@@ -88,8 +92,7 @@ def test_of_a_broken_law_is_told_and_the_tables_stay(
 ) -> None:
     monkeypatch.setattr(follow, "LOOK_SECONDS", 0.0)
     assert reader.events() == 1
-    shop.deliver("b", event(user_id="another"))
-    shop.run()
+    bring_another(shop)
     reader.told = [Told('{"broken": 1}', is_sound=False)]
     assert reader.events() == 1
     with asking(reader.database) as ask:
@@ -132,8 +135,7 @@ def test_while_another_reader_writes_the_file_the_old_one_is_read(
 ) -> None:
     monkeypatch.setattr(follow, "LOOK_SECONDS", 0.0)
     assert reader.events() == 1
-    shop.deliver("b", event(user_id="another"))
-    shop.run()
+    bring_another(shop)
     with local.lock(reader.database.with_name(".analytics.duckdb.follow")):
         assert reader.events() == 1
     assert reader.events() == 2
