@@ -140,7 +140,7 @@ def test_a_reader_elsewhere_follows_what_runs_publish_and_never_sees_half_of_one
         cut_off.run(now=NOW)
     assert reader.answer("user_activity").equals(first)
     late = lake_in_s3(str(tmp_path / "other" / "analytics.duckdb"))
-    with pytest.raises(TryAgain, match="a run is at work or was cut off"):
+    with pytest.raises(TryAgain, match="a run is at work, or was cut off"):
         late.answer("user_activity")
     writer.run(now=NOW)
     assert sum(reader.answer("user_activity").column("events").to_pylist()) == writer.totals().events
