@@ -125,7 +125,7 @@ class Dashboard:
         try:
             [view] = [q for q in catalog.questions_of_page(self._settings) if q.path == catalog.VIEW]
             self._body(view, read_values(view, catalog.first_view(self._start())))
-        except EventmintError as err:
+        except Exception as err:  # noqa: BLE001 - who asks for the view is told what is wrong with it
             log.debug("nothing drawn ahead: %s", err)
 
     def _answered(self, question: Question, request: Request) -> Response:
