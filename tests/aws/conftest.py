@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,3 +113,24 @@ def _get(url: str) -> None:
 def _post(url: str) -> None:
     with _opener.open(url, data=b"", timeout=30):
         pass
+
+
+@pytest.fixture
+def client(aws: str) -> Iterator[Any]:
+    """S3 with the two buckets of the deployment `dev`, for what runs in this process and beside it."""
+    import boto3
+
+    from eventmint.aws.names import Names
+    from eventmint.storage import s3
+
+    del aws
+    names = Names("dev", ACCOUNT)
+    s3.s3_client.cache_clear()
+    s3.downloads.cache_clear()
+    client = boto3.client("s3")
+    place = {"LocationConstraint": REGION}
+    for bucket in (names.source_bucket, names.analytics_bucket):
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+    yield client
+    s3.s3_client.cache_clear()
+    s3.downloads.cache_clear()

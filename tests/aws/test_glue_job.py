@@ -14,7 +14,6 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ import eventmint
 from eventmint.aws import artifacts
 from eventmint.aws.names import Names
 from eventmint.lake import Lake
-from eventmint.storage import s3
 
 REPOSITORY = Path(__file__).parents[2]
 NAMES = Names("dev", "123456789012")
@@ -152,20 +150,6 @@ def jars() -> None:
     )
     if fetched.returncode:
         pytest.skip("needs Hadoop's S3 file system: Maven could not fetch it")
-
-
-@pytest.fixture
-def client(aws: str) -> Iterator[Any]:
-    del aws
-    s3.s3_client.cache_clear()
-    s3.downloads.cache_clear()
-    client = boto3.client("s3")
-    place = {"LocationConstraint": "us-west-2"}
-    for bucket in (NAMES.source_bucket, NAMES.analytics_bucket):
-        client.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
-    yield client
-    s3.s3_client.cache_clear()
-    s3.downloads.cache_clear()
 
 
 @pytest.fixture

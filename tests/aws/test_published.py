@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from eventmint import glue_job
@@ -17,7 +15,6 @@ from eventmint.aws import published
 from eventmint.aws.names import Names
 from eventmint.errors import FixSettings
 from eventmint.serve import answers
-from eventmint.storage import s3
 
 NAMES = Names("dev", "123456789012")
 EVENT = (
@@ -27,19 +24,9 @@ EVENT = (
 KEYS = {"lake/published/analytics.duckdb", "lake/published/report.html"}
 
 
-@pytest.fixture
-def client(aws: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    del aws
+@pytest.fixture(autouse=True)
+def region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "AWS_REGION", "us-west-2")
-    s3.s3_client.cache_clear()
-    s3.downloads.cache_clear()
-    client = boto3.client("s3")
-    place = {"LocationConstraint": "us-west-2"}
-    for bucket in (NAMES.source_bucket, NAMES.analytics_bucket):
-        client.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
-    yield client
-    s3.s3_client.cache_clear()
-    s3.downloads.cache_clear()
 
 
 def deliver(client: Any, name: str) -> None:

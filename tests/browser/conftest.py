@@ -79,3 +79,14 @@ def tiles(page: Page) -> dict[str, str]:
     page.locator("[aria-busy]").wait_for(state="detached")
     labels = page.locator(".tile h2").all_inner_texts()
     return dict(zip(labels, page.locator(".tile .value").all_inner_texts(), strict=True))
+
+
+def serious_findings(page: Page) -> list[tuple[str, list[Any]]]:
+    """What axe calls serious or critical: the rule, and the places that break it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    return [
+        (one["id"], [node["target"] for node in one["nodes"]])
+        for one in Axe().run(page).response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.conftest import tiles
+from browser.conftest import serious_findings, tiles
 from playwright.sync_api import expect
 from served import served
 from shops import DAYS, HOSTILE, event, lake_in, told, write_events
@@ -257,17 +257,9 @@ def test_figures_that_cannot_be_loaded_say_so(browser: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize("tab", ["", "funnel", "retention"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(opened: Opened, address: str, tab: str, scheme: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page = opened(address, f"#tab={tab}", color_scheme=scheme, bypass_csp=True)
     page.locator(".card .plot .main-svg").locator("visible=true").first.wait_for()
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (one["id"], [node["target"] for node in one["nodes"]])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious_findings(page) == []
 
 
 @pytest.mark.parametrize("tab", ["", "funnel", "retention"])

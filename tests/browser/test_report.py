@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.conftest import tiles
+from browser.conftest import serious_findings, tiles
 from playwright.sync_api import expect
 from shops import DAYS, HOSTILE, lake_in, told, write_events
 
@@ -178,17 +178,9 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(opened: Opened, repo
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(opened: Opened, report: Path, scheme: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page = opened(report, color_scheme=scheme, bypass_csp=True)
     page.locator("#card-funnel .head button").click()
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (one["id"], [node["target"] for node in one["nodes"]])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious_findings(page) == []
 
 
 def test_an_empty_lake_says_what_to_do(opened: Opened, tmp_path: Path) -> None:
