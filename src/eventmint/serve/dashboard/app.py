@@ -82,10 +82,10 @@ class Dashboard:
         return Guard(application, names_of(host), token)
 
     def _page(self, _request: Request) -> Response:
-        given = self._start()
+        """The page without figures: a browser reads its scripts while the first figures are worked out."""
         if not self._views:
             threading.Thread(target=self.warm_up).start()
-        given |= {"dark": theme.DARK, "config": charts.CONFIG}
+        given = {"dark": theme.DARK, "config": charts.CONFIG}
         text = html.render(
             is_live=True,
             title=self._settings.report.title,
@@ -97,7 +97,7 @@ class Dashboard:
         return Response(text, media_type="text/html; charset=utf-8")
 
     def _state(self, _request: Request) -> Response:
-        """What a page asks again and again: whether anything is new."""
+        """What a page asks first, and then again and again: whether anything is new."""
         return Response(compact(self._start()), media_type=JSON)
 
     def _start(self) -> dict[str, Any]:

@@ -1,14 +1,6 @@
 // The dashboard: every view is asked of the server, and again when a run has published.
 (async () => {
   const POLL_MS = 10_000;
-  let given;
-  try {
-    given = JSON.parse(await unpacked("given"));
-  } catch (error) {
-    fail(error.message);
-    return;
-  }
-
   async function ask(path, values = {}) {
     const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value !== undefined));
     let reply;
@@ -21,6 +13,28 @@
     if (!reply.ok) throw new Error(body.error ? `${body.error.message} ${body.error.hint}` : "The figures could not be loaded. Run the pipeline, then reload.");
     return body;
   }
+
+  async function firstState() {
+    for (;;) {
+      try {
+        return await ask("/page/state");
+      } catch (error) {
+        fail(error.message);
+        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      }
+    }
+  }
+
+  const stateComes = firstState();  // asked before anything else is done
+  let given;
+  try {
+    given = JSON.parse(await unpacked("given"));
+  } catch (error) {
+    fail(error.message);
+    return;
+  }
+  Object.assign(given, await stateComes);
+  fail("");
 
   // ---- days ---------------------------------------------------------------------------------------------
 
