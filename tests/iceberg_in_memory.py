@@ -12,12 +12,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Self
 
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
-from pyiceberg.expressions import visitors
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestEntryStatus
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
@@ -57,6 +55,7 @@ class Manifest:
     added: tuple[DataFile, ...]
     removed: tuple[DataFile, ...] = ()
     content: ManifestContent = ManifestContent.DATA
+    partitions: tuple[()] = ()  # as of a writer that gave no summary
 
     def fetch_manifest_entry(self, _io: object, *, discard_deleted: bool) -> Iterator[Any]:
         kinds = [(ManifestEntryStatus.ADDED, self.added)]
@@ -126,12 +125,15 @@ class IcebergInMemory:
         self.commits += 1
 
 
+class FileIO:
+    """Opens nothing: what a table knows is in memory."""
+
+
 class Table:
     """A handle: the table as it was loaded, or as its own last commit left it."""
 
-    io = None
-
     def __init__(self, catalog: IcebergInMemory, identifier: Identifier, state: State) -> None:
+        self.io = FileIO()
         self.catalog = catalog
         self.identifier = identifier
         self.state = state
@@ -183,9 +185,6 @@ class Table:
     def refresh(self) -> None:
         self.state = self.catalog.states[self.identifier]
 
-    def scan(self) -> Scan:
-        return Scan(self.state)
-
     def transaction(self) -> Transaction:
         return Transaction(self)
 
@@ -202,29 +201,6 @@ class Table:
             self.state = made
 
         return SimpleNamespace(commit=commit)
-
-
-@dataclass(frozen=True)
-class Scan:
-    """The files that may hold rows for every condition, by the same statistics and rules as in PyIceberg."""
-
-    state: State
-    conditions: tuple[Any, ...] = ()
-
-    def filter(self, condition: Any) -> Scan:
-        return replace(self, conditions=(*self.conditions, condition))
-
-    def plan_files(self) -> list[Any]:
-        files = self.state.head.files if self.state.head else ()
-        return [SimpleNamespace(file=one, delete_files=()) for one in files if self._may_match(one)]
-
-    def _may_match(self, file: DataFile) -> bool:
-        return all(evaluator.eval(file) for evaluator in self._evaluators)
-
-    @cached_property
-    def _evaluators(self) -> list[Any]:
-        schema = self.state.schema
-        return [visitors._InclusiveMetricsEvaluator(schema, one) for one in self.conditions]
 
 
 class Transaction:

@@ -212,6 +212,16 @@ def test_sessions_know_nothing_of_each_other(tmp_path: Path) -> None:
         one.rows("SELECT n FROM mine")
 
 
+def test_nothing_of_a_session_is_there_in_the_next_one(tmp_path: Path) -> None:
+    engine = DuckDBEngine(1, 100)
+    with engine.session(tmp_path) as session, session.output(PLAIN, tmp_path, "stem") as output:
+        session.table("mine", "SELECT 1 AS n")
+        output.add(f"SELECT *, true AS odd FROM ({hours_sql(('2026-01-15', 1, 'a'))}) AS t", aside="odd")  # noqa: S608 - literals of this test
+    with engine.session(tmp_path) as session:
+        assert session.rows("SHOW ALL TABLES") == []
+    engine.close()
+
+
 def test_a_session_keeps_to_its_limits(tmp_path: Path) -> None:
     with DuckDBEngine(2, 128).session(tmp_path / "it's") as session:
         (found,) = session.rows(

@@ -11,7 +11,9 @@ from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any
 
-from pyiceberg.manifest import ManifestContent, ManifestFile
+from pyiceberg.manifest import ManifestFile
+
+from eventmint.tables.entries import holds_files, is_of_data
 
 # Merging rewrites what was merged before: seldom enough to cost little, often enough to keep plans short.
 MANIFESTS_BEFORE_MERGING = 16
@@ -30,18 +32,13 @@ def _tidied(producer: Any, manifests: Sequence[ManifestFile]) -> list[ManifestFi
     groups: dict[Hashable, list[ManifestFile]] = {}
     for manifest in manifests:
         # Delete files are another program's: they stay in force, and readers refuse or apply them.
-        if manifest.added_snapshot_id == producer.snapshot_id or manifest.content != ManifestContent.DATA:
+        if manifest.added_snapshot_id == producer.snapshot_id or not is_of_data(manifest):
             kept.append(manifest)
-        elif _holds_files(manifest):
+        elif holds_files(manifest):
             groups.setdefault(_last_day(manifest), []).append(manifest)
     for group in groups.values():
         kept += [_merged(producer, group)] if len(group) >= MANIFESTS_BEFORE_MERGING else group
     return kept
-
-
-def _holds_files(manifest: ManifestFile) -> bool:
-    # Where a writer gave no counts, nobody knows.
-    return manifest.added_files_count != 0 or manifest.existing_files_count != 0
 
 
 def _last_day(manifest: ManifestFile) -> Hashable:

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from pyiceberg.conversions import from_bytes
-from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, In, LessThanOrEqual
-from pyiceberg.manifest import DataFile, ManifestContent, ManifestEntryStatus
+from pyiceberg.manifest import DataFile, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation, Snapshot
-from pyiceberg.types import TimestamptzType
+from pyiceberg.types import IntegerType, TimestamptzType
 
 from eventmint.contracts import Contract
 from eventmint.errors import FixData
 from eventmint.storage import is_s3
 from eventmint.storage.digests import stem_in
+from eventmint.tables.entries import entries_of, holds_files, is_of_data, manifests_of
 
 # A table as it was when it was loaded: plans are made from it and commits on it.
 TableHandle = Table
@@ -28,7 +28,7 @@ SEQ, BATCH, KIND = "eventmint.seq", "eventmint.batch", "eventmint.kind"
 KNOWN_SINCE = "eventmint.known-since"
 # The kind of a commit that lays the same rows into other files. Iceberg calls it REPLACE, and so do we.
 COMPACTION = "compaction"
-_FEW_DAYS = 5
+_DAY_OF_EVENT = "day(event_time)"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -92,20 +92,37 @@ def live_files(
         days: only files of these UTC days (tables partitioned by day).
         between: only files that may hold an `event_time` in this closed range of instants.
     """
-    scan = table.scan()
-    for condition in _conditions(contract, days, between):
-        scan = scan.filter(condition)
+    snapshot = table.current_snapshot()
+    if snapshot is None:
+        return []
+    manifests = manifests_of(table, snapshot)
+    _refuse_deleted_rows(table, contract, manifests)
+    span = _span_of_days(contract, days, between)
     found = []
-    for task in scan.plan_files():
-        if task.delete_files:
-            raise FixData(
-                f"{contract.table}: rows were deleted by another program (merge-on-read delete files).",
-                "Rewrite the table's data files with that program (OPTIMIZE), then run again.",
-            )
-        file = _live(task.file, contract)
-        if days is None or file.day in days:
-            found.append(file)
+    for manifest in manifests:
+        if not is_of_data(manifest) or not (span is None or _may_have_days(manifest, table, *span)):
+            continue
+        for entry in entries_of(table, manifest):
+            if entry.status != ManifestEntryStatus.DELETED:
+                file = _live(entry.data_file, contract)
+                if (days is None or file.day in days) and _may_be_between(file, contract, between):
+                    found.append(file)
     return found
+
+
+def _refuse_deleted_rows(table: TableHandle, contract: Contract, manifests: Sequence[ManifestFile]) -> None:
+    """Raises: FixData: another program has marked rows as deleted, in files beside those that hold them."""
+    if all(is_of_data(manifest) or not holds_files(manifest) for manifest in manifests):
+        return
+    try:
+        is_in_force = any(task.delete_files for task in table.scan().plan_files())
+    except ValueError:  # PyIceberg knows no deletes by value
+        is_in_force = True
+    if is_in_force:
+        raise FixData(
+            f"{contract.table}: rows were deleted by another program (merge-on-read delete files).",
+            "Rewrite the table's data files with that program (OPTIMIZE), then run again.",
+        )
 
 
 def changes_since(table: TableHandle, contract: Contract, seq: int) -> Changes | None:
@@ -239,11 +256,11 @@ def is_rewrite(snapshot: Snapshot) -> bool:
 def _entries(
     table: TableHandle, contract: Contract, snapshot: Snapshot
 ) -> Iterator[tuple[ManifestEntryStatus, LiveFile]]:
-    for manifest in snapshot.manifests(table.io):
+    for manifest in manifests_of(table, snapshot):
         # A delete file holds positions, not rows: `live_files` refuses it for as long as it is in force.
-        if manifest.added_snapshot_id != snapshot.snapshot_id or manifest.content != ManifestContent.DATA:
+        if manifest.added_snapshot_id != snapshot.snapshot_id or not is_of_data(manifest):
             continue
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False):
+        for entry in entries_of(table, manifest):
             if entry.snapshot_id == snapshot.snapshot_id and entry.status != ManifestEntryStatus.EXISTING:
                 yield entry.status, _live(entry.data_file, contract)
 
@@ -256,32 +273,52 @@ def _live(data_file: DataFile, contract: Contract) -> LiveFile:
     return LiveFile(address(data_file.file_path), data_file.record_count, day, data_file)
 
 
-def _conditions(
+def _span_of_days(
     contract: Contract, days: Collection[date] | None, between: tuple[datetime, datetime] | None
-) -> Iterator[BooleanExpression]:
+) -> tuple[date, date] | None:
+    """The first and last day whose partitions can matter; None for all."""
     if days:
-        yield _day_condition(contract, days)
-    if between:
-        yield And(
-            GreaterThanOrEqual("event_time", between[0].isoformat()),
-            LessThanOrEqual("event_time", between[1].isoformat()),
-        )
+        return min(days), max(days)
+    if between and contract.partition == _DAY_OF_EVENT:
+        first, last = (moment.astimezone(UTC).date() for moment in between)
+        return first, last
+    return None
 
 
-def _day_condition(contract: Contract, days: Collection[date]) -> BooleanExpression:
-    if contract.partition.startswith("day("):
-        column = contract.partition.removeprefix("day(").rstrip(")")
-        return And(
-            GreaterThanOrEqual(column, f"{min(days).isoformat()}T00:00:00+00:00"),
-            LessThanOrEqual(column, f"{max(days).isoformat()}T23:59:59.999999+00:00"),
-        )
-    column = contract.partition or contract.bounds[0]
-    if len(days) <= _FEW_DAYS:
-        return In(column, {day.isoformat() for day in days})
-    # A long list costs PyIceberg more than the files between; the caller's list decides in the end.
-    return And(
-        GreaterThanOrEqual(column, min(days).isoformat()), LessThanOrEqual(column, max(days).isoformat())
+def _may_have_days(manifest: ManifestFile, table: TableHandle, first: date, last: date) -> bool:
+    """Whether a manifest may hold files of some days, by the range of days that it says it has."""
+    # Another program may have laid the table out anew; what such a manifest says is not about days.
+    if not manifest.partitions or manifest.partition_spec_id != table.metadata.default_spec_id:
+        return True
+    least, most = manifest.partitions[0].lower_bound, manifest.partitions[0].upper_bound
+    return least is None or most is None or (_day(least) <= last and first <= _day(most))
+
+
+def _day(bound: bytes) -> date:
+    return EPOCH.date() + timedelta(days=int(from_bytes(IntegerType(), bound)))
+
+
+def _may_be_between(file: LiveFile, contract: Contract, between: tuple[datetime, datetime] | None) -> bool:
+    """Whether a file may hold an `event_time` in a closed range of instants, by its statistics."""
+    if between is None:
+        return True
+    if not may_hold_values(file, contract, "event_time"):
+        return False
+    field_id = _field_id(contract, "event_time")
+    least, most = (
+        bounds.get(field_id) if bounds else None
+        for bounds in (file.data_file.lower_bounds, file.data_file.upper_bounds)
     )
+    first, last = between
+    return (least is None or _instant(least) <= last) and (most is None or first <= _instant(most))
+
+
+def _instant(bound: bytes) -> datetime:
+    return EPOCH + timedelta(microseconds=int(from_bytes(TimestamptzType(), bound)))
+
+
+def _field_id(contract: Contract, column: str) -> int:
+    return next(c.id for c in contract.columns if c.name == column)
 
 
 def lower_bound(file: LiveFile, contract: Contract, column: str) -> bytes:
@@ -294,13 +331,11 @@ def lower_bound(file: LiveFile, contract: Contract, column: str) -> bytes:
 
 def latest_instant(files: Iterable[LiveFile], contract: Contract, column: str) -> datetime | None:
     """Latest value of a time column over some files, by their statistics; None for no file."""
-    field_id = next(c.id for c in contract.columns if c.name == column)
-    highest = (int(from_bytes(TimestamptzType(), file.data_file.upper_bounds[field_id])) for file in files)
-    latest_us = max(highest, default=None)
-    return None if latest_us is None else EPOCH + timedelta(microseconds=latest_us)
+    field_id = _field_id(contract, column)
+    return max((_instant(file.data_file.upper_bounds[field_id]) for file in files), default=None)
 
 
 def may_hold_values(file: LiveFile, contract: Contract, column: str) -> bool:
     """Whether a column of the file may have a value that is not NULL, by its statistics."""
-    field_id = next(c.id for c in contract.columns if c.name == column)
-    return file.data_file.null_value_counts.get(field_id, 0) < file.rows
+    nulls = file.data_file.null_value_counts or {}
+    return bool(nulls.get(_field_id(contract, column), 0) < file.rows)
