@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import groupby
@@ -65,6 +66,24 @@ def shop_with_runs(folder: Path, files: int = 2, seed: int = 1, **settings: Any)
     return shop
 
 
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Shop]:
+    """A copy of a shop with two runs behind it, and the shop: Iceberg knows its files by their full paths."""
+    folder = tmp_path_factory.mktemp("grown")
+    shop = shop_with_runs(folder / "shop")
+    shutil.copytree(shop.folder, folder / "kept")
+    return folder / "kept", shop
+
+
+@pytest.fixture
+def shop(grown: tuple[Path, Shop]) -> Shop:
+    """The grown shop, put back to where it was."""
+    kept, shop = grown
+    shutil.rmtree(shop.folder)
+    shutil.copytree(kept, shop.folder)
+    return Shop(shop.folder, texts=dict(shop.texts))
+
+
 def maintained(shop: Shop) -> Maintenance:
     return shop.lake.maintain(now=LATER)
 
@@ -105,8 +124,7 @@ def test_no_row_changes_and_what_comes_later_meets_the_same_lake(
     assert broken_laws(shop.lake, deep=True) == []
 
 
-def test_files_of_a_closed_day_become_one_and_those_of_an_open_day_stay(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_files_of_a_closed_day_become_one_and_those_of_an_open_day_stay(shop: Shop) -> None:
     shop.lake.maintain(now=NOW)
     assert len(files_of(shop.lake, "gold.daily_users")) == 3
     files = files_of(shop.lake, "silver.events_cleaned")
@@ -114,8 +132,7 @@ def test_files_of_a_closed_day_become_one_and_those_of_an_open_day_stay(tmp_path
     assert [file.day for file in files].count(TODAY) == 2
 
 
-def test_maintaining_twice_changes_nothing(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_maintaining_twice_changes_nothing(shop: Shop) -> None:
     assert maintained(shop).changed
     snapshots = shop.lake.snapshots()
     again = maintained(shop)
@@ -123,8 +140,7 @@ def test_maintaining_twice_changes_nothing(tmp_path: Path) -> None:
     assert shop.lake.snapshots() == snapshots
 
 
-def test_what_a_dry_run_says_is_done_then_and_not_before(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_what_a_dry_run_says_is_done_then_and_not_before(shop: Shop) -> None:
     snapshots = shop.lake.snapshots()
     plan = shop.lake.maintain(now=LATER, dry_run=True)
     assert shop.lake.snapshots() == snapshots
@@ -134,8 +150,7 @@ def test_what_a_dry_run_says_is_done_then_and_not_before(tmp_path: Path) -> None
     ]
 
 
-def test_a_late_event_does_not_cost_its_whole_day(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_a_late_event_does_not_cost_its_whole_day(shop: Shop) -> None:
     shop.deliver("large", *random_events(Random(5), 3000))
     shop.run()
     maintained(shop)
@@ -146,8 +161,7 @@ def test_a_late_event_does_not_cost_its_whole_day(tmp_path: Path) -> None:
     assert large in files_of(shop.lake, "silver.events_cleaned")
 
 
-def test_the_next_run_touches_the_days_of_its_own_file_only(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_the_next_run_touches_the_days_of_its_own_file_only(shop: Shop) -> None:
     seqs = {name: seq_of(shop.lake._catalog.load(contract(name))) for name in EVERY_TABLE}
     maintained(shop)
     assert {name: seq_of(shop.lake._catalog.load(contract(name))) for name in EVERY_TABLE} == seqs
@@ -156,10 +170,9 @@ def test_the_next_run_touches_the_days_of_its_own_file_only(tmp_path: Path) -> N
 
 
 def test_silver_lies_by_five_minutes_and_person_each_visit_together_also_where_the_sort_was_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lay, "SORTED_ROWS", 5)
-    shop = shop_with_runs(tmp_path)
     before = rows_of(shop.lake, "silver.events_cleaned")
     maintained(shop)
     assert rows_of(shop.lake, "silver.events_cleaned") == before
@@ -178,8 +191,7 @@ def place_of(visit: list[dict[str, Any]]) -> tuple[Any, ...]:
     return first["event_hour"], minutes, first["user_id"], first["session_id"]
 
 
-def test_bronze_keeps_the_lines_of_each_source_file_together_and_in_order(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_bronze_keeps_the_lines_of_each_source_file_together_and_in_order(shop: Shop) -> None:
     before = [pq.read_table(f.location, partitioning=None) for f in files_of(shop.lake, "bronze.events")]
     before.sort(key=lambda rows: rows["received_at"][0].as_py())
     maintained(shop)
@@ -188,8 +200,7 @@ def test_bronze_keeps_the_lines_of_each_source_file_together_and_in_order(tmp_pa
     assert rows == [row for table in before for row in table.to_pylist()]
 
 
-def test_the_ledger_can_be_made_again_from_merged_bronze(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_the_ledger_can_be_made_again_from_merged_bronze(shop: Shop) -> None:
     entries = shop.lake.ledger().entries
     shop.lake.maintain(now=MUCH_LATER)  # the files that were merged are gone
     drop(shop.lake, "bronze.ingested_files")
@@ -197,8 +208,7 @@ def test_the_ledger_can_be_made_again_from_merged_bronze(tmp_path: Path) -> None
     assert shop.lake.ledger().entries == entries
 
 
-def test_the_records_of_runs_stay_and_the_newest_is_still_told(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_the_records_of_runs_stay_and_the_newest_is_still_told(shop: Shop) -> None:
     runs, last, shape = shop.lake.runs(), shop.lake.last_run(), contract("ops.runs")
     maintained(shop)
     assert (shop.lake.runs(), shop.lake.last_run()) == (runs, last)
@@ -213,8 +223,7 @@ def test_the_records_of_runs_stay_and_the_newest_is_still_told(tmp_path: Path) -
     assert sorted(file.rows for file in files_of(shop.lake, "ops.runs")) == [1, 2]
 
 
-def test_a_damaged_file_is_left_alone_and_named(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_a_damaged_file_is_left_alone_and_named(shop: Shop) -> None:
     path = Path(files_of(shop.lake, "bronze.events")[1].location)
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
@@ -225,8 +234,7 @@ def test_a_damaged_file_is_left_alone_and_named(tmp_path: Path) -> None:
     assert any(path.name in law for law in broken_laws(shop.lake, deep=True))
 
 
-def test_a_merged_file_that_nobody_can_read_is_named_once(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_a_merged_file_that_nobody_can_read_is_named_once(shop: Shop) -> None:
     maintained(shop)
     (merged,) = files_of(shop.lake, "bronze.events")
     Path(merged.location).write_bytes(b"no parquet")
@@ -234,8 +242,7 @@ def test_a_merged_file_that_nobody_can_read_is_named_once(tmp_path: Path) -> Non
     assert [str(law) for law in broken if "bronze.events" in law.subject] == []
 
 
-def test_nothing_is_begun_when_the_time_is_up(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_nothing_is_begun_when_the_time_is_up(shop: Shop) -> None:
     snapshots = shop.lake.snapshots()
     made = shop.lake.maintain(now=LATER, max_seconds=0)
     assert (made.changed, made.is_complete) == (False, False)
@@ -243,10 +250,7 @@ def test_nothing_is_begun_when_the_time_is_up(tmp_path: Path) -> None:
     assert maintained(shop).changed
 
 
-def test_a_lake_that_a_run_has_left_undone_is_refused(
-    tmp_path: Path, cut_off_at: Callable[[str], Any]
-) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_a_lake_that_a_run_has_left_undone_is_refused(shop: Shop, cut_off_at: Callable[[str], Any]) -> None:
     shop.deliver("new", event(user_id="new"))
     with cut_off_at("commit silver.events_cleaned: after"):
         shop.run()
@@ -256,8 +260,7 @@ def test_a_lake_that_a_run_has_left_undone_is_refused(
     assert maintained(shop).changed
 
 
-def test_readers_of_the_database_see_the_new_files_before_the_old_ones_go(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_readers_of_the_database_see_the_new_files_before_the_old_ones_go(shop: Shop) -> None:
     shop.lake.maintain(now=MUCH_LATER)
     with duckdb.connect(str(shop.database), read_only=True) as connection:
         named = {row[0] for row in connection.sql("SELECT location FROM ops.files").fetchall()}
@@ -273,8 +276,7 @@ def run_at(shop: Shop, days: float) -> None:
     shop.lake.run(shop.source, now=NOW + timedelta(days=days))
 
 
-def test_the_first_run_of_a_day_maintains_and_the_others_do_not(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_the_first_run_of_a_day_maintains_and_the_others_do_not(shop: Shop) -> None:
     count = len(files_of(shop.lake, "bronze.events"))
     shop.deliver("two days later", event(user_id="new"))
     run_at(shop, 2)
@@ -292,8 +294,7 @@ def test_a_run_does_not_maintain_where_it_may_not(tmp_path: Path) -> None:
     assert len(files_of(shop.lake, "bronze.events")) == 3
 
 
-def test_what_a_run_had_no_time_for_the_next_one_does(tmp_path: Path) -> None:
-    shop = shop_with_runs(tmp_path)
+def test_what_a_run_had_no_time_for_the_next_one_does(shop: Shop) -> None:
     shop.settings["run__maintain_seconds"] = 1e-9
     shop.deliver("two days later", event(user_id="new"))
     run_at(shop, 2)
