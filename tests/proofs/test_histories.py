@@ -50,7 +50,7 @@ import eventmint.lake
 from eventmint import crash_points
 from eventmint.config import Settings
 from eventmint.contracts import all_contracts
-from eventmint.engine.duckdb_engine import DuckDBEngine, DuckDBSession, connect
+from eventmint.engine.duckdb_engine import DuckDBEngine, connect
 from eventmint.errors import FixData, LockHeld
 from eventmint.lake import Lake
 from eventmint.tables import commit as commit_module
@@ -106,13 +106,14 @@ class MemoryShop(Shop):
 
 
 class WarmEngine(DuckDBEngine):
-    """DuckDB is opened once for all histories; each session is a connection of its own, as ever."""
+    """DuckDB is opened once for all histories, not once a run."""
 
-    @contextmanager
-    def session(self, scratch: Path) -> Iterator[DuckDBSession]:  # noqa: ARG002 - the engine's signature
-        with _database().cursor() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            yield DuckDBSession(connection)
+    def __init__(self, workers: int, memory_mb: int) -> None:
+        super().__init__(workers, memory_mb)
+        self._database = _database()
+
+    def close(self) -> None:
+        """Leave it open."""
 
 
 @cache
