@@ -8,12 +8,14 @@ stand-in for that vendor's module tells what was called and which files are new.
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +82,10 @@ class Glue:
 
     folder: Path
 
-    def start(self, *arguments: str, master: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run the job's script; what it says comes back."""
+    def start(
+        self, *arguments: str, master: str, program: Sequence[str] = ("glue_job.py",), **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the job's script, or what runs it; what it says comes back."""
         bin_folder = Path(sysconfig.get_path("scripts"))
         settings = {
             "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
@@ -109,7 +113,7 @@ class Glue:
             "--region": "us-west-2",
         }
         words = [word for pair in given.items() for word in pair]
-        kept = ("PATH", "JAVA_HOME", "HOME", "LANG")
+        kept = ("PATH", "JAVA_HOME", "HOME", "LANG", "SPARK_CONF_DIR")
         own = {
             # The third-party modules of this environment, without the link to the clone that it holds.
             "PYTHONPATH": f"{self.folder}/site{os.pathsep}{sysconfig.get_path('purelib')}",
@@ -119,7 +123,7 @@ class Glue:
             "SPARK_LOCAL_DIRS": f"{self.folder}/spill",
         }
         return subprocess.run(
-            [*command, str(self.folder / "glue_job.py"), *words, *arguments],
+            [*command, *program, *words, *arguments],
             cwd=self.folder,
             env={
                 **{name: os.environ[name] for name in kept if name in os.environ},
@@ -215,43 +219,35 @@ def test_a_cluster_that_shares_nothing_but_s3_makes_the_lake_of_a_folder(
     assert (metric("RunFailed"), metric("Lines")) == ([0.0], [60_000.0])
 
 
-def test_the_bookmark_only_spares_a_listing_and_is_saved_when_all_went_well(client: Any, glue: Glue) -> None:
+@pytest.mark.usefixtures("client")
+def test_the_bookmark_only_spares_a_listing_and_is_saved_when_all_went_well(glue: Glue) -> None:
     folder = glue.folder / "site" / "awsglue"
     folder.mkdir()
     for name, text in AWSGLUE.items():
         (folder / f"{name}.py").write_text(text)
     log = glue.folder / "job.log"
-
-    def put(name: str) -> str:
-        body = gzip.compress((EVENT % name).encode())
-        client.put_object(Bucket=NAMES.source_bucket, Key=f"events/{name}.jsonl.gz", Body=body)
-        return f"{NAMES.source}{name}.jsonl.gz"
-
-    def start(new: str) -> None:
-        ended = glue.start(
-            *("--engine", "duckdb", "--full-listing-every", "2"),
-            master="local[1]",
-            NEW_FILES=new,
-            JOB_LOG=str(log),
-        )
-        assert ended.returncode == 0, ended.stderr[-4000:]
-
-    def landed() -> list[str]:
-        return sorted(entry.path for entry in lake_in_s3().ledger().entries)
-
-    first = put("first")
-    start("[]")  # nothing is known yet: a full listing, whatever the bookmark says
-    assert landed() == [first]
-    named, missed = put("named"), put("missed")
-    start(f'["{named}", "{first}"]')
-    assert landed() == [first, named]
-    start("null")  # a bookmark that cannot be read: the source is listed
-    assert landed() == sorted([first, named, missed])
-    skipped = put("skipped")
-    start("[]")
-    assert skipped not in landed()
-    start("[]")  # the second after a full listing is one again
-    assert skipped in landed()
+    first, named, missed, skipped = (
+        f"{NAMES.source}{name}.jsonl.gz" for name in ("first", "named", "missed", "skipped")
+    )
+    steps: list[tuple[list[str], list[str] | None, list[str]]] = [
+        # What is put there, what the bookmark calls new, and what then has landed.
+        ([first], [], [first]),  # nothing is known yet: a full listing, whatever the bookmark says
+        ([named, missed], [named, first], [first, named]),
+        ([], None, [first, missed, named]),  # a bookmark that cannot be read: the source is listed
+        ([skipped], [], [first, missed, named]),
+        ([], [], [first, missed, named, skipped]),  # the second after a full listing is one again
+    ]
+    asked = [{"put": {place: line_for(place).hex() for place in put}, "new": new} for put, new, _ in steps]
+    (glue.folder / "steps.json").write_text(json.dumps(asked))
+    (glue.folder / "glue_runs.py").write_bytes(Path(__file__).with_name("glue_runs.py").read_bytes())
+    ended = glue.start(
+        *("--engine", "duckdb", "--full-listing-every", "2"),
+        program=("glue_runs.py", "steps.json", "found.json"),
+        master="local[1]",
+        JOB_LOG=str(log),
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    assert json.loads((glue.folder / "found.json").read_text()) == [landed for *_, landed in steps]
     assert log.read_text().splitlines() == [f"init {NAMES.job}", "commit"] * 5
     ended = glue.start(
         *("--engine", "duckdb", "--source", "s3://capstone-nowhere/events/"),
@@ -262,3 +258,7 @@ def test_the_bookmark_only_spares_a_listing_and_is_saved_when_all_went_well(clie
     assert ended.returncode == 2
     assert "s3://capstone-nowhere: no such bucket" in ended.stdout
     assert log.read_text().splitlines()[-1] == f"init {NAMES.job}"  # not committed
+
+
+def line_for(place: str) -> bytes:
+    return gzip.compress((EVENT % place.rpartition("/")[2]).encode())
