@@ -148,6 +148,7 @@ class Table:
             table_uuid=self.state.identity,
             current_snapshot_id=self.state.head_id,
             default_spec_id=self.state.spec.spec_id,
+            last_column_id=self.state.schema.highest_field_id,
             metadata_log=(),
             statistics=(),
             partition_statistics=(),

@@ -68,6 +68,11 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def column_list(contract: Contract) -> str:
+    """The contract's columns, as a SELECT names them."""
+    return ", ".join(f'"{name}"' for name in contract.column_names)
+
+
 def scan_sql(contract: Contract, locations: Sequence[str], *, with_location: bool = True) -> str:
     """SELECT over Parquet files, columns found by field id, as the contract types them.
 

@@ -16,7 +16,7 @@ import duckdb
 
 from eventmint.contracts import ANSWERS, Contract, all_contracts, contract
 from eventmint.crash_points import reached
-from eventmint.engine.duckdb_engine import connect, quoted, scan_sql, sql_type
+from eventmint.engine.duckdb_engine import column_list, connect, quoted, scan_sql, sql_type
 from eventmint.errors import FixData, TryAgain
 from eventmint.storage import is_s3, local_paths
 from eventmint.storage.local import sync_folders
@@ -43,6 +43,8 @@ def is_current(catalog: LakeCatalog, database: Path, facts: str | None = None) -
     try:
         with _opened(database, read_only=True) as connection:
             shown, told = _published(connection), _facts(connection)
+            for shape in map(contract, _TABLES):  # another version may have published other columns
+                connection.execute(f"SELECT {column_list(shape)} FROM {shape.table} LIMIT 0")  # noqa: S608
     except duckdb.Error:
         return False
     return facts in (None, told) and all(
@@ -193,9 +195,8 @@ def _replace_days(
             f"DELETE FROM {shape.table} WHERE event_date IN (SELECT CAST(UNNEST(?) AS DATE))",  # noqa: S608
             [days],
         )
-    columns = ", ".join(f'"{name}"' for name in shape.column_names)
     source = scan_sql(shape, local_paths(locations))
-    connection.execute(f"INSERT INTO {shape.table} SELECT {columns} FROM ({source})")  # noqa: S608
+    connection.execute(f"INSERT INTO {shape.table} SELECT {column_list(shape)} FROM ({source})")  # noqa: S608
 
 
 def _update_view(
@@ -212,9 +213,8 @@ def _update_view(
     rows = connection.execute(
         "SELECT location FROM ops.files WHERE table_name = ? ORDER BY location", [shape.table]
     ).fetchall()
-    columns = ", ".join(f'"{name}"' for name in shape.column_names)
     source = scan_sql(shape, [location for (location,) in rows], with_location=False)
-    connection.execute(f"CREATE OR REPLACE VIEW {shape.table} AS SELECT {columns} FROM ({source})")  # noqa: S608
+    connection.execute(f"CREATE OR REPLACE VIEW {shape.table} AS SELECT {column_list(shape)} FROM ({source})")  # noqa: S608
     _comment(connection, "VIEW", shape)
 
 

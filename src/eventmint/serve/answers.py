@@ -14,8 +14,8 @@ import duckdb
 import pyarrow as pa
 
 from eventmint.config import Settings
-from eventmint.contracts import contract
-from eventmint.engine.duckdb_engine import connect, quoted
+from eventmint.contracts import ANSWERS, contract
+from eventmint.engine.duckdb_engine import column_list, connect, quoted
 from eventmint.errors import FixData, FixSettings
 from eventmint.serve.limits import Limits, interrupting
 from eventmint.serve.pages.days import Ask
@@ -57,15 +57,18 @@ def answer_rows(
     limit: int | None = None,
 ) -> pa.Table:
     """The same over open tables: of one category, where the answer knows any, and at most `limit` rows."""
-    columns = ", ".join(f'"{column}"' for column in contract(f"gold.{name}").column_names)
     of_category = "AND category = ?" if category is not None else ""
     return ask(
-        f"SELECT {columns} FROM gold.{name} "  # noqa: S608 - names of contracts; values are bound
+        f"SELECT {_columns(name)} FROM gold.{name} "  # noqa: S608 - names of contracts; values are bound
         "WHERE event_date >= COALESCE(?, DATE '0001-01-01') "
         f"AND event_date < COALESCE(?, DATE '9999-12-31') {of_category} "
         f"ORDER BY {_ORDER[name]} LIMIT ?",
         [start, end, *([] if category is None else [category]), limit],
     )
+
+
+def _columns(name: str) -> str:
+    return column_list(contract(f"gold.{name}"))
 
 
 @contextmanager
@@ -181,6 +184,8 @@ def _read_only(database: Path) -> duckdb.DuckDBPyConnection:
         connection.execute("USE analytics")
         connection.execute("SET search_path = 'analytics.gold,analytics.main'")
         connection.execute("SELECT location FROM ops.files LIMIT 0")
+        for name in ANSWERS:  # another version may have published other columns
+            connection.execute(f"SELECT {_columns(name)} FROM gold.{name} LIMIT 0")  # noqa: S608 - names of contracts
     except duckdb.Error as err:
         connection.close()
         raise FixData(

@@ -1,15 +1,17 @@
 """The catalog: opens the lake's Iceberg tables and creates the missing ones from their contracts.
 
-A folder has its catalog beside it, in SQLite; a lake in S3 has the Glue Data Catalog. A table whose schema is
-not the contract's is refused, never changed in silence.
+A folder has its catalog beside it, in SQLite; a lake in S3 has the Glue Data Catalog. A table that a former
+version made gets the nullable columns that have come since: its old rows and snapshots have NULL there. One
+whose schema differs otherwise is refused, never changed in silence.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +130,7 @@ class LakeCatalog:
         return table
 
     def create_missing(self) -> None:
-        """Create every table that the contracts name and the lake lacks.
+        """Create every table that the contracts name and the lake lacks, and every column that is new.
 
         Raises: FixData: a table has another schema; then nothing was created.
         """
@@ -138,8 +140,11 @@ class LakeCatalog:
                 if table is None:
                     self._create(contract)
                     reached("tables: one created")
-                elif is_s3(self.location):
+                    continue
+                if is_s3(self.location):
                     _adopt(table, contract, self._place(contract))
+                if lacking := _lacking_columns(table, contract):
+                    _add_columns(table, lacking)
 
     def _find(self, contract: Contract) -> TableHandle | None:
         if self._held is not None and contract.table in self._held:
@@ -251,6 +256,7 @@ def table_properties(contract: Contract) -> dict[str, str]:
     return {**_PROPERTIES, **bounds, "comment": contract.grain}
 
 
+@cache
 def iceberg_schema(contract: Contract) -> Schema:
     return Schema(
         *(
@@ -289,16 +295,35 @@ def _partition_spec(contract: Contract, schema: Schema) -> PartitionSpec:
 
 
 def _refuse_other_schema(table: TableHandle, contract: Contract) -> None:
-    def shape(schema: Schema) -> list[tuple[int, str, str, bool]]:
-        return [(f.field_id, f.name, str(f.field_type), f.required) for f in schema.fields]
+    """Raises: FixData: the table has other columns than the contract, beside nullable ones that it lacks."""
 
-    expected, found = shape(iceberg_schema(contract)), shape(table.schema())
-    if found != expected:
-        odd = [f"{name} {kind}" for _, name, kind, _ in set(found) ^ set(expected)]
+    def shapes(fields: Iterable[NestedField]) -> set[tuple[int, str, str, bool]]:
+        return {(f.field_id, f.name, str(f.field_type), f.required) for f in fields}
+
+    expected, found = shapes(iceberg_schema(contract).fields), shapes(table.schema().fields)
+    if found == expected:
+        return
+    lacking = shapes(_lacking_columns(table, contract))
+    if odd := sorted(f"{name} {kind}" for _, name, kind, _ in (found ^ expected) - lacking):
         raise FixData(
-            f"{contract.table}: its columns are not the contract's ({', '.join(sorted(odd))}).",
+            f"{contract.table}: its columns are not the contract's ({', '.join(odd)}).",
             "Rebuild the lake in a new folder with this version, or use the version that wrote it.",
         )
+
+
+def _lacking_columns(table: TableHandle, contract: Contract) -> list[NestedField]:
+    """The nullable columns that have come since, where Iceberg will give them the contract's ids."""
+    last = table.metadata.last_column_id
+    lacking = [field for field in iceberg_schema(contract).fields if field.field_id > last]
+    lacking.sort(key=lambda field: field.field_id)
+    has_next_ids = [field.field_id for field in lacking] == [*range(last + 1, last + 1 + len(lacking))]
+    return lacking if has_next_ids and not any(field.required for field in lacking) else []
+
+
+def _add_columns(table: TableHandle, lacking: Sequence[NestedField]) -> None:
+    with table.update_schema() as update:
+        for field in lacking:
+            update.add_column(field.name, field.field_type, field.doc)
 
 
 def lake_folder_is_writable(root: Path) -> bool:
