@@ -46,13 +46,6 @@ FIRST, SECOND, THIRD = Stamp(1, "batch one"), Stamp(2, "batch two"), Stamp(3, "b
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> LakeCatalog:
-    catalog = LakeCatalog(tmp_path / "lake")
-    catalog.create_missing()
-    return catalog
-
-
-@pytest.fixture
 def scratch(tmp_path: Path) -> Path:
     folder = tmp_path / "scratch"
     folder.mkdir()

@@ -37,13 +37,6 @@ LATER = NOW + timedelta(days=10)
 LONG_AGO = NOW - timedelta(days=5)
 
 
-@pytest.fixture
-def catalog(tmp_path: Path) -> LakeCatalog:
-    catalog = LakeCatalog(tmp_path / "lake")
-    catalog.create_missing()
-    return catalog
-
-
 def runs_file(folder: Path, name: str, rows: int = 1) -> Path:
     row = {"run_id": name, "started_at": NOW, "seconds": 1.0, "seq": 1, "laws_hold": True, "report": "{}"}
     return write_table(

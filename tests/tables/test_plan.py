@@ -108,13 +108,6 @@ def test_days_of_arrival_are_days_too(shop: Shop) -> None:
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> LakeCatalog:
-    catalog = LakeCatalog(tmp_path / "lake")
-    catalog.create_missing()
-    return catalog
-
-
-@pytest.fixture
 def add(catalog: LakeCatalog, tmp_path: Path) -> Add:
     def add_day(day: date, shape: Contract = ACTIVITY) -> TableHandle:
         table = catalog.load(shape)
