@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deliveries import TODAY, YESTERDAY, Shop, assert_lake_is, event, gzipped, random_events, view
+from pyiceberg.expressions import visitors
+from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Transaction
 
 from eventmint.contracts import ANSWERS, Contract, all_contracts, contract
@@ -139,6 +142,27 @@ def test_files_may_be_removed_without_any_in_their_place(catalog: LakeCatalog, s
     commit(table, ACTIVITY, SECOND, remove=live_files(table, ACTIVITY))
     assert state(catalog)[2] == []
     assert row_count(catalog.load(ACTIVITY)) == 0
+
+
+def test_files_of_one_day_of_many_are_removed_however_pyiceberg_schedules_its_threads(
+    catalog: LakeCatalog, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its evaluator of manifests keeps what it looks at; the pause makes sure that threads meet in it."""
+
+    def evaluate(self: visitors._ManifestEvalVisitor, manifest: ManifestFile) -> bool:
+        self.partition_fields = manifest.partitions or []
+        time.sleep(0.005)
+        return bool(visitors.visit(self.partition_filter, self))
+
+    days = [TODAY - timedelta(days=age) for age in range(8)]
+    for seq, day in enumerate(days, 1):
+        commit(catalog.load(ACTIVITY), ACTIVITY, Stamp(seq, "batch"), add=[activity(scratch, f"{day}", day)])
+    table = catalog.load(ACTIVITY)
+    held = live_files(table, ACTIVITY)
+    monkeypatch.setattr(visitors._ManifestEvalVisitor, "eval", evaluate)
+    for _ in days[1:]:  # one day of many: where threads meet, nearly all of them see another one
+        commit(table, ACTIVITY, Stamp(9, "batch"), remove=[held.pop(0)])
+        assert live_files(table, ACTIVITY) == held
 
 
 def test_every_table_refuses_to_retry_a_commit_on_its_own(catalog: LakeCatalog) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from pyiceberg.io.pyarrow import (
     data_file_statistics_from_parquet_metadata,
     parquet_path_to_id_mapping,
 )
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestFile
 from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Summary
@@ -109,6 +109,7 @@ def commit(
     with update.overwrite() if remove else update.fast_append() as producer:
         keep_few(producer)
         _keep_what_was_written(producer)
+        _judge_each_manifest_alone(producer)
         if is_compaction:
             _say_replace(producer)
         for data_file in data_files:
@@ -151,6 +152,20 @@ def _keep_what_was_written(producer: Any) -> None:
     conflict is with its own commit: what would be deleted is what the table now consists of.
     """
     producer._clean_all_uncommitted = lambda: None  # noqa: SLF001 - it has no other door
+
+
+def _judge_each_manifest_alone(producer: Any) -> None:
+    """Let each manifest be asked for files to remove by an evaluator of its own.
+
+    PyIceberg's threads share one, which keeps the ranges of the manifest that it looks at: with those of
+    another thread's, files that are there go missing, and the commit fails.
+    """
+
+    def evaluator(spec_id: int) -> Callable[[ManifestFile], bool]:
+        build = type(producer)._build_manifest_evaluator  # noqa: SLF001 - it has no other door
+        return lambda manifest: bool(build(producer, spec_id)(manifest))
+
+    producer._build_manifest_evaluator = evaluator  # noqa: SLF001 - see above
 
 
 def _require_same_rows(contract: Contract, add: Sequence[DataFile], remove: Sequence[LiveFile]) -> None:
