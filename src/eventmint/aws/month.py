@@ -22,10 +22,10 @@ from eventmint.aws.cost import (
 MILLION = 1_000_000
 _PART_BYTES = 8 << 20  # from this size on a file is uploaded in parts
 
-# Requests that a run makes of the lake's metadata, counted at the storage while runs of one to twelve batches
-# went over lakes of up to 70 batches; tests/aws/test_month.py counts again. They do not grow with history:
+# Requests that a run makes of the lake's metadata, counted at the storage while runs of one to six batches
+# went over lakes of up to 72 batches; tests/aws/test_month.py counts again. They do not grow with history:
 # manifests are merged (tables.manifests), snapshots trimmed.
-_METADATA_OF_RUN, _METADATA_OF_BATCH = 110, 230
+_METADATA_OF_RUN, _METADATA_OF_BATCH = 120, 120
 # Not counted, estimated: a Parquet file is read by its footer and two ranges, once to refine, once to check.
 _READS_OF_DATA_FILE = 6
 _LISTED_AT_ONCE = 1_000
