@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,8 @@ if TYPE_CHECKING:
     from eventmint.lake import Lake
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# For every Spark that a test starts, in this process or another.
-os.environ.setdefault("SPARK_CONF_DIR", str(REPOSITORY / "tests" / "spark_conf"))
+# The environment of a Spark that lives for one run.
+SPARK_OF_A_RUN = {"SPARK_CONF_DIR": str(REPOSITORY / "tests" / "spark_conf")}
 
 
 @pytest.fixture(scope="session")

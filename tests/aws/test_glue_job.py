@@ -22,6 +22,7 @@ from typing import Any
 
 import boto3
 import pytest
+from conftest import SPARK_OF_A_RUN
 from deliveries import MADE_TABLES, rows_of
 
 import eventmint
@@ -113,7 +114,7 @@ class Glue:
             "--region": "us-west-2",
         }
         words = [word for pair in given.items() for word in pair]
-        kept = ("PATH", "JAVA_HOME", "HOME", "LANG", "SPARK_CONF_DIR")
+        kept = ("PATH", "JAVA_HOME", "HOME", "LANG")
         own = {
             # The third-party modules of this environment, without the link to the clone that it holds.
             "PYTHONPATH": f"{self.folder}/site{os.pathsep}{sysconfig.get_path('purelib')}",
@@ -129,6 +130,7 @@ class Glue:
                 **{name: os.environ[name] for name in kept if name in os.environ},
                 **{name: value for name, value in os.environ.items() if name.startswith("AWS_")},
                 **own,
+                **SPARK_OF_A_RUN,
                 **environment,
             },
             capture_output=True,

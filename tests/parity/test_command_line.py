@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, SPARK_OF_A_RUN
 
 from eventmint.contracts import ANSWERS
 
 
 def eventmint(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    own = {"PYTHONPATH": str(REPOSITORY / "src"), "NO_COLOR": "1", **environment}
+    own = {"PYTHONPATH": str(REPOSITORY / "src"), "NO_COLOR": "1", **SPARK_OF_A_RUN, **environment}
     return subprocess.run(
         [sys.executable, "-m", "eventmint.cli", *arguments],
         cwd=folder,
