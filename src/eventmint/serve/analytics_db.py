@@ -18,6 +18,7 @@ from eventmint.contracts import ANSWERS, Contract, all_contracts, contract
 from eventmint.crash_points import reached
 from eventmint.engine.duckdb_engine import column_list, connect, quoted, scan_sql, sql_type
 from eventmint.errors import FixData, TryAgain
+from eventmint.serve.answers import require_columns
 from eventmint.storage import is_s3, local_paths
 from eventmint.storage.local import sync_folders
 from eventmint.tables.catalog import LakeCatalog
@@ -43,8 +44,7 @@ def is_current(catalog: LakeCatalog, database: Path, facts: str | None = None) -
     try:
         with _opened(database, read_only=True) as connection:
             shown, told = _published(connection), _facts(connection)
-            for shape in map(contract, _TABLES):  # another version may have published other columns
-                connection.execute(f"SELECT {column_list(shape)} FROM {shape.table} LIMIT 0")  # noqa: S608
+            require_columns(connection)
     except duckdb.Error:
         return False
     return facts in (None, told) and all(

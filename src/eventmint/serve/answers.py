@@ -67,6 +67,12 @@ def answer_rows(
     )
 
 
+def require_columns(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raises: duckdb.Error: a published table lacks a column: another version has published it."""
+    for name in ANSWERS:
+        connection.execute(f"SELECT {_columns(name)} FROM gold.{name} LIMIT 0")  # noqa: S608 - names of contracts
+
+
 def _columns(name: str) -> str:
     return column_list(contract(f"gold.{name}"))
 
@@ -184,8 +190,7 @@ def _read_only(database: Path) -> duckdb.DuckDBPyConnection:
         connection.execute("USE analytics")
         connection.execute("SET search_path = 'analytics.gold,analytics.main'")
         connection.execute("SELECT location FROM ops.files LIMIT 0")
-        for name in ANSWERS:  # another version may have published other columns
-            connection.execute(f"SELECT {_columns(name)} FROM gold.{name} LIMIT 0")  # noqa: S608 - names of contracts
+        require_columns(connection)
     except duckdb.Error as err:
         connection.close()
         raise FixData(
