@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,13 @@ def _in_order(rows: pa.Table, order: list[tuple[str, str]]) -> pa.Table:
     keys = {name: rows[name] for name, _ in others}
     keys[lookup] = rows[lookup].combine_chunks().dictionary_encode().indices
     places = pc.sort_indices(pa.table(keys), sort_keys=order)
-    # Column by column: two copies of all columns at once would be the most that a run holds in memory.
-    return pa.table([column.combine_chunks().take(places) for column in rows.columns], rows.schema)
+
+    def ordered(column: pa.ChunkedArray) -> pa.Array:
+        return column.combine_chunks().take(places)
+
+    # A few columns at a time: two copies of all of them at once would be the most that a run holds in memory.
+    with ThreadPoolExecutor(pa.cpu_count()) as pool:
+        return pa.table(list(pool.map(ordered, rows.columns)), rows.schema)
 
 
 def _as_declared(rows: pa.Table, schema: pa.Schema) -> pa.Table:
