@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from threading import Thread
 
 from eventmint.lake import Lake
-from eventmint.serve.dashboard.server import listen, make_server
+from eventmint.serve.dashboard.listening import listen
+from eventmint.serve.dashboard.server import make_server
 
 
 @contextmanager

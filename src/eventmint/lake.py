@@ -45,6 +45,7 @@ from eventmint.serve.documents import books
 from eventmint.serve.follow import Follower, Told, writing
 from eventmint.serve.limits import Limits
 from eventmint.serve.pages.trust import as_facts, trust
+from eventmint.serve.published import published_database
 from eventmint.sources.discover import Listing, list_source
 from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
 from eventmint.storage.local import fresh_folder, write_whole
@@ -207,7 +208,7 @@ class Lake:
         """
         if is_s3(self._catalog.location) and self.settings.lake.database:
             self._follower.follow()
-        return answers.published_database(self.settings)
+        return published_database(self.settings)
 
     def answer(self, name: str, *, start: date | None = None, end: date | None = None) -> pa.Table:
         """Return one of the five answers.

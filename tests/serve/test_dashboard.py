@@ -35,8 +35,9 @@ from eventmint.lake import Lake
 from eventmint.serve.dashboard import app, static
 from eventmint.serve.dashboard.app import Dashboard
 from eventmint.serve.dashboard.guard import names_of
+from eventmint.serve.dashboard.listening import address_of, is_near, listen
 from eventmint.serve.dashboard.questions import Question, choice, number, read_values
-from eventmint.serve.dashboard.server import address_of, is_near, listen, make_server
+from eventmint.serve.dashboard.server import make_server
 from eventmint.serve.formats import csv_lines, json_rows
 
 API = "/api/v1"

@@ -59,9 +59,7 @@ def serve(call: Call, host: str, port: int, *, allow_remote: bool, opens: bool) 
     from eventmint.serve.dashboard import require_http
 
     require_http()
-    from eventmint.serve.dashboard.app import Dashboard
-    from eventmint.serve.dashboard.server import address_of, is_near, listen
-    from eventmint.serve.dashboard.server import serve as answer
+    from eventmint.serve.dashboard.listening import address_of, is_near, listen
 
     if not is_near(host) and not allow_remote:
         raise FixSettings(
@@ -72,19 +70,19 @@ def serve(call: Call, host: str, port: int, *, allow_remote: bool, opens: bool) 
     settings = call.settings_on_target()
     published = _published(settings)
     published()
-    dashboard = Dashboard(settings, published)
-    listening = listen(host, port)
-    address = address_of(host, listening, token)
-
-    def tell() -> None:
+    with listen(host, port) as listening:
+        address = address_of(host, listening, token)
         call.put({"url": address}, lambda page, _: page.line(address))
         call.say("Ctrl-C ends it")
         if opens:
             import webbrowser
 
             webbrowser.open(address)
+        # Only now: a browser may be on its way while what answers it is imported.
+        from eventmint.serve.dashboard.app import Dashboard
+        from eventmint.serve.dashboard.server import serve as answer
 
-    answer(dashboard.application(host, token), listening, tell)
+        answer(Dashboard(settings, published).application(host, token), listening)
 
 
 def _published(settings: Settings) -> Callable[[], Path]:
@@ -94,7 +92,7 @@ def _published(settings: Settings) -> Callable[[], Path]:
         from eventmint.lake import Lake
 
         return Lake(settings).published
-    from eventmint.serve.answers import published_database
+    from eventmint.serve.published import published_database
 
     return partial(published_database, settings)
 

@@ -13,7 +13,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from eventmint.config import Settings
 from eventmint.contracts import ANSWERS, contract
 from eventmint.engine.duckdb_engine import column_list, connect, quoted
 from eventmint.errors import FixData, FixSettings
@@ -32,14 +31,6 @@ _ORDER = {
 _ROWS_AT_ONCE = 100_000
 # What a query may be made of; COPY, INSERT and the like have nodes of their own.
 _READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "CTE_NODE", "RECURSIVE_CTE_NODE"})
-
-
-def published_database(settings: Settings) -> Path:
-    """Return the file of published tables. Raises: FixData: there is none."""
-    path = settings.database_path
-    if not path.is_file():
-        raise FixData(f"{path}: nothing has been published yet.", "Run `eventmint run SOURCE` first.")
-    return path
 
 
 def answer(database: Path, name: str, start: date | None, end: date | None) -> pa.Table:

@@ -20,11 +20,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eventmint.errors import FixSettings
+from eventmint.serve.dashboard.listening import EVERYWHERE, LOCAL_NAMES
 from eventmint.serve.dashboard.replies import refusal
 from eventmint.serve.pages.html import STYLES
 
-EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a user asks for, with a token
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _POLICY = (
     f"default-src 'none'; script-src 'self'; {STYLES}; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
