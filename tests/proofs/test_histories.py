@@ -13,7 +13,6 @@ everything of ours runs as it is, some times faster.
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import signal
 import sys
@@ -22,7 +21,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache, cached_property
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -41,23 +39,17 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from iceberg_in_memory import IcebergInMemory, Transaction
 from made_tables import made_tables, published_tables, tables_of
+from memory_shops import MemoryShop, play_in_memory
 from other_programs import compact, drop, expire
 
-import eventmint
-import eventmint.lake
 from eventmint import crash_points
-from eventmint.config import Settings
 from eventmint.contracts import all_contracts
-from eventmint.engine.duckdb_engine import DuckDBEngine, connect
 from eventmint.errors import FixData, LockHeld
 from eventmint.lake import Lake
-from eventmint.tables import commit as commit_module
 from eventmint.values import RunReport
 
 if TYPE_CHECKING:
-    import duckdb
     from proofs.forms import Proof
 
 REAL_ITEMS, MEMORY_ITEMS = 6, 8
@@ -79,46 +71,6 @@ class Enough(BaseException):
 
 
 # --- The lake and what it must hold -----------------------------------------------------------------------
-
-
-@dataclass
-class MemoryShop(Shop):
-    """A shop whose tables are in memory; its files are files."""
-
-    catalog: IcebergInMemory = field(default_factory=IcebergInMemory)
-
-    @cached_property
-    def _read_settings(self) -> Settings:
-        lake = eventmint.open_lake(
-            lake__root=str(self.folder / "lake"),
-            lake__database="",
-            **{"run__workers": 1, "source__settle_seconds": 0.0, **self.settings},
-        )
-        return lake.settings
-
-    @property
-    def lake(self) -> Lake:
-        lake = Lake(self._read_settings)
-        lake._catalog.root.mkdir(parents=True, exist_ok=True)
-        lake._catalog.file.touch()
-        setattr(lake._catalog, "_catalog", self.catalog)  # noqa: B010 - it stands in for PyIceberg's
-        return lake
-
-
-class WarmEngine(DuckDBEngine):
-    """DuckDB is opened once for all histories, not once a run."""
-
-    def __init__(self, workers: int, memory_mb: int) -> None:
-        super().__init__(workers, memory_mb)
-        self._database = _database()
-
-    def close(self) -> None:
-        """Leave it open."""
-
-
-@cache
-def _database() -> duckdb.DuckDBPyConnection:
-    return connect(threads=1, preserve_insertion_order=False)
 
 
 @dataclass
@@ -569,11 +521,7 @@ def test_any_history_ends_where_a_rebuild_does(
 ) -> None:
     histories = shares(proof.times(240, 9400), MEMORY_ITEMS)[number]
     has_key = number % 4 == 3
-    monkeypatch.setattr(
-        eventmint.lake, "_engine", lambda settings, _scratch: WarmEngine(1, settings.run.memory_mb)
-    )
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
-    monkeypatch.setattr(commit_module, "_Staged", Transaction)  # PyIceberg's, with a cache
+    play_in_memory(monkeypatch)
     shop = MemoryShop(tmp_path / "yard", {"quality__dedup": list(KEY)} if has_key else {})
     yard = Yard(shop, is_real=False, has_key=has_key, rng=proof.random("yard", number), wanted=histories)
     play(yard, proof, number)
