@@ -16,7 +16,6 @@ from eventmint.maintenance.merge import (
     of_days,
     plan_merge,
 )
-from eventmint.maintenance.plan import size_of
 from eventmint.pipeline import Run
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.maintain import expire, expired, orphans, remove_orphans
@@ -117,5 +116,5 @@ def _sweep(state: TableMaintenance, table: TableHandle, now: datetime) -> TableM
 
 def _state_of(table: TableHandle, shape: Contract) -> TableMaintenance:
     files = live_files(table, shape)
-    size_bytes = sum(map(size_of, files))
+    size_bytes = sum(file.size_bytes for file in files)
     return TableMaintenance(shape.table, len(files), len(files), size_bytes, size_bytes)

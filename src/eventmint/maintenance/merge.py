@@ -10,7 +10,7 @@ from functools import partial
 from eventmint.contracts import Contract
 from eventmint.engine.protocol import Place, Session
 from eventmint.maintenance.lay import Task, is_intact, lay_in_order, lay_sorted
-from eventmint.maintenance.plan import Group, first_commit, groups_of, is_closed, size_of
+from eventmint.maintenance.plan import Group, first_commit, groups_of, is_closed
 from eventmint.pipeline import Run, replan_on_conflict
 from eventmint.storage import shrink_downloads
 from eventmint.storage.digests import digest_in
@@ -96,7 +96,7 @@ def _merge_some(run: Run, session: Session, name: str, find: Find, merged: Merge
         merged.is_done = True
         return
     removed = [file for group in groups for file in group.files]
-    if damaged := _damaged(run, removed):
+    if damaged := damaged_of(run, removed):
         merged.damaged |= damaged
         return
     made = _lay(run, session, shape, groups)
@@ -106,13 +106,14 @@ def _merge_some(run: Run, session: Session, name: str, find: Find, merged: Merge
     added = [file for file in find(table, shape) if file.location not in before]
     merged.files_before += len(removed)
     merged.files_after += len(added)
-    merged.bytes_before += sum(map(size_of, removed))
-    merged.bytes_after += sum(map(size_of, added))
+    merged.bytes_before += sum(file.size_bytes for file in removed)
+    merged.bytes_after += sum(file.size_bytes for file in added)
     shrink_downloads()
 
 
-def _damaged(run: Run, files: Sequence[LiveFile]) -> set[str]:
-    size_bytes = sum(map(size_of, files))
+def damaged_of(run: Run, files: Sequence[LiveFile]) -> set[str]:
+    """Return the locations of the files that are not what was written."""
+    size_bytes = sum(file.size_bytes for file in files)
     locations = [file.location for file in files]
     sound = run.engine.map(is_intact, locations, size_bytes)
     return {location for location, is_sound in zip(locations, sound, strict=True) if not is_sound}

@@ -31,7 +31,7 @@ class Group:
 
     @property
     def size_bytes(self) -> int:
-        return sum(size_of(file) for file in self.files)
+        return sum(file.size_bytes for file in self.files)
 
     @property
     def stem(self) -> str:
@@ -48,11 +48,7 @@ class _Unit:
 
     @property
     def size_bytes(self) -> int:
-        return sum(size_of(file) for file in self.files)
-
-
-def size_of(file: LiveFile) -> int:
-    return int(file.data_file.file_size_in_bytes)
+        return sum(file.size_bytes for file in self.files)
 
 
 def is_closed(day: date | None, now: datetime) -> bool:

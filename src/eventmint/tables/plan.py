@@ -49,6 +49,10 @@ class LiveFile:
     data_file: DataFile = field(compare=False, hash=False, repr=False)
 
     @property
+    def size_bytes(self) -> int:
+        return int(self.data_file.file_size_in_bytes)
+
+    @property
     def stem(self) -> str:
         """The name that its author gave it: without its digest and its ending."""
         return stem_in(self.location)
