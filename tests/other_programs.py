@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -27,16 +27,17 @@ from eventmint.tables.commit import _adopt
 from eventmint.tables.plan import LiveFile, TableHandle, live_files
 
 
-def compact(lake: Lake, name: str, rng: Random) -> int:
+def compact(lake: Lake, name: str, rng: Random, *, but: Collection[str] = ()) -> int:
     """Lay the rows of a table into other files, as `rewrite_data_files` and OPTIMIZE do: one or two a day,
     in another order, without our notes in the footers, by a commit that says REPLACE and carries no number.
 
+    Args: but: locations of files that stay as they are.
     Returns: the number of files that were replaced.
     """
     shape = contract(name)
     table = lake._catalog.load(shape)
     days: dict[date | None, list[LiveFile]] = defaultdict(list)
-    held = live_files(table, shape)
+    held = [file for file in live_files(table, shape) if file.location not in but]
     for file in held:
         days[file.day].append(file)
     scratch = Path(lake._catalog.location) / "rewritten"

@@ -77,12 +77,12 @@ def read_books(catalog: LakeCatalog) -> Books:
 
 def lake_totals(ledger: Ledger, books: Books) -> Totals:
     """Return the terms of the laws for the whole lake."""
-    landed = [entry for entry in ledger.entries if entry.status == "landed"]
+    counted = [entry for entry in ledger.entries if entry.has_lines]
     return Totals(
-        lines=sum(entry.lines for entry in landed),
-        blank=sum(entry.blank for entry in landed),
+        lines=sum(entry.lines for entry in counted),
+        blank=sum(entry.blank for entry in counted),
         valid=sum(book.valid for book in books.values()),
-        quarantined=sum(entry.quarantined for entry in landed),
+        quarantined=sum(entry.quarantined for entry in counted),
         events=sum(book.events for book in books.values()),
         duplicates=sum(book.duplicates for book in books.values()),
         key_conflicts=sum(book.key_conflicts for book in books.values()),
@@ -91,11 +91,11 @@ def lake_totals(ledger: Ledger, books: Books) -> Totals:
 
 def _laws_of_lake(run: Run, books: Books) -> Iterator[Law]:
     ledger = run.ledger
-    landed = [entry for entry in ledger.entries if entry.status == "landed"]
+    counted = [entry for entry in ledger.entries if entry.has_lines]
     return laws.laws_of_lake(
-        ledger_rows=sum(entry.valid + entry.quarantined for entry in landed),
+        ledger_rows=sum(entry.valid + entry.quarantined for entry in counted),
         bronze_rows=row_count(run.catalog.load(contract("bronze.events"))),
-        live_valid=sum(ledger.landed(sha256).valid for sha256 in ledger.live_contents()),
+        live_valid=sum(ledger.entry_of(sha256).valid for sha256 in ledger.live_contents()),
         lake=lake_totals(ledger, books),
     )
 

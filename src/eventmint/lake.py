@@ -39,13 +39,15 @@ from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld, TryAgain
 from eventmint.maintenance.everything import maintain, merge_crowded, plan_maintenance
 from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in
 from eventmint.recheck.everything import recheck
+from eventmint.replay import plan_replay, replay
 from eventmint.run_log import Progress, Silent
 from eventmint.serve import analytics_db, answers, journeys, quarantine
-from eventmint.serve.documents import books
+from eventmint.serve.documents import books, file_outcomes
 from eventmint.serve.follow import Follower, Told, writing
 from eventmint.serve.limits import Limits
 from eventmint.serve.pages.trust import as_facts, trust
 from eventmint.serve.published import published_database
+from eventmint.serve.quarantine import Export
 from eventmint.sources.discover import Listing, list_source
 from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
 from eventmint.storage.local import fresh_folder, write_whole
@@ -55,7 +57,7 @@ from eventmint.tables.commit import Stamp, commit, note
 from eventmint.tables.maintain import trim
 from eventmint.tables.plan import live_files, newest_files, row_count, seq_of
 from eventmint.tables.sizes import ColumnSize, TableSize, column_size, table_size
-from eventmint.values import Law, LedgerEntry, Maintenance, RunReport, Totals
+from eventmint.values import Law, LedgerEntry, Maintenance, Replay, RunReport, Totals
 
 if TYPE_CHECKING:
     from eventmint.serve.dashboard.guard import Guard
@@ -129,33 +131,39 @@ class Lake:
                 settle_seconds=settings.source.settle_seconds,
                 only=only,
             )
-            seqs = self._seqs()
-            take_in(run, [])  # what an earlier run had left undone
-            for batch in batches(listing.files, settings.run.batch_mb << 20):
-                take_in(run, batch)
-                shrink_downloads()
-            changed = self._seqs() != seqs
-            last = self.last_run()
-            unchecked = run.ledger.seq > (last["checked_seq"] if last else 0)
-            report = self._report(run, listing, moment, last, check=changed or unchecked)
-            broken = laws.first_broken(report.laws)
-            record = report_to_dict(report) if report.changed else last
-            facts = self._facts(run.ledger, report.lake, record)
-            # Readers keep the last state whose books balanced, and are told when they no longer do.
-            if not broken:
-                self._publish(facts)
-            elif settings.lake.database:
-                self._tell(facts)
-            report = dataclasses.replace(report, seconds=time.perf_counter() - started)
-            if changed or (unchecked and not broken):
-                replan_on_conflict(run, partial(self._record, run, report))
-                for shape in all_contracts():
-                    trim(self._catalog.load(shape))
-                if not broken:
-                    self._maintain_when_due(run)
-        if broken:
-            raise _law_broken(broken)
-        return report
+            with self._concluding(run, listing, started) as reports:
+                for batch in batches(listing.files, settings.run.batch_mb << 20):
+                    take_in(run, batch)
+                    shrink_downloads()
+        return reports[0]
+
+    @telling_trouble()
+    def replay_quarantine(
+        self, reason: str | None = None, *, now: datetime | None = None, dry_run: bool = False
+    ) -> Replay:
+        """Judge quarantined lines again by today's contract; what passes leaves the quarantine for the
+        answers, what fails for other reasons than before gets those.
+
+        Args:
+            reason: only the lines that have this reason; None for all.
+            now: the time by which events lie too far ahead, UTC.
+            dry_run: only say what would be done.
+        Raises: FixData: there is no lake. LockHeld: a run is at work. LawBroken: as for a run.
+        """
+        self._require_lake()
+        started = time.perf_counter()
+        moment = now or datetime.now(UTC)
+        if dry_run:
+            with lock(self._catalog.location), self._open_tools(moment) as run:
+                made = plan_replay(run, reason)
+        else:
+            with (
+                lock(self._catalog.location),
+                self._open_run(moment) as run,
+                self._concluding(run, Listing(()), started),
+            ):
+                made = replay(run, reason, self.settings.run.batch_mb << 20)
+        return dataclasses.replace(made, seconds=time.perf_counter() - started)
 
     @telling_trouble()
     def verify(self, *, deep: bool = False) -> tuple[Law, ...]:
@@ -365,6 +373,24 @@ class Lake:
         self._require_lake()
         return quarantine.quarantined_lines(self._catalog, reason, limit)
 
+    @telling_trouble()
+    def export_quarantine(
+        self, file: str | os.PathLike[str], reason: str | None = None, *, with_cut: bool = False
+    ) -> Export:
+        """Write the bytes of quarantined lines to a file, a line each, as they came.
+
+        Args:
+            file: replaced in one step; compressed where its name ends with `.gz`.
+            reason: only lines that have this reason; None for all.
+            with_cut: also the first bytes of lines that were too long to be kept.
+        Raises: FixData: there is no lake. FixSettings: the file cannot be written.
+        """
+        self._require_lake()
+        memory_mb = self.settings.run.memory_mb
+        return quarantine.export_lines(
+            self._catalog, Path(file), reason, with_cut=with_cut, memory_mb=memory_mb
+        )
+
     def quarantine_by_reason(self) -> dict[str, int]:
         """Return for each reason the number of lines that have it, most frequent first."""
         self._require_lake()
@@ -385,6 +411,41 @@ class Lake:
         settings = self.settings
         with self._scratch() as scratch, closing(_engine(settings, scratch)) as engine, self._catalog.hold():
             yield Run(self._catalog, engine, scratch, settings.rules, settings.dedup_key, now, self._progress)
+
+    @contextmanager
+    def _concluding(self, run: Run, listing: Listing, started: float) -> Iterator[list[RunReport]]:
+        """Finish what an earlier run had left undone; then, after what is done here, check the laws, publish
+        and record.
+
+        Args: started: by the performance counter.
+        Yields: a list that has the report at the end. Raises: LawBroken: see `run`.
+        """
+        reports: list[RunReport] = []
+        seqs = self._seqs()
+        take_in(run, [])
+        yield reports
+        changed = self._seqs() != seqs
+        last = self.last_run()
+        unchecked = run.ledger.seq > (last["checked_seq"] if last else 0)
+        report = self._report(run, listing, run.now, last, check=changed or unchecked)
+        broken = laws.first_broken(report.laws)
+        record = report_to_dict(report) if report.changed else last
+        facts = self._facts(run.ledger, report.lake, record)
+        # Readers keep the last state whose books balanced, and are told when they no longer do.
+        if not broken:
+            self._publish(facts)
+        elif self.settings.lake.database:
+            self._tell(facts)
+        report = dataclasses.replace(report, seconds=time.perf_counter() - started)
+        if changed or (unchecked and not broken):
+            replan_on_conflict(run, partial(self._record, run, report))
+            for shape in all_contracts():
+                trim(self._catalog.load(shape))
+            if not broken:
+                self._maintain_when_due(run)
+        if broken:
+            raise _law_broken(broken)
+        reports.append(report)
 
     def _scratch(self) -> AbstractContextManager[Path]:
         """Where files are made: beside the tables, where moving one is a rename; for S3, on this machine."""
@@ -466,8 +527,8 @@ class Lake:
         return as_facts(
             trust(
                 books(totals, ledger.entries, ledger.live_contents()),
-                _reasons(entry for entry in ledger.entries if entry.status == "landed"),
-                Counter(entry.status for entry in ledger.entries),
+                _reasons(entry for entry in ledger.entries if entry.has_lines),
+                file_outcomes(ledger.entries),
                 last_run,
                 ledger.newest_event,
             )
@@ -498,7 +559,7 @@ class Lake:
         # Also what a run took in that was cut off before it could report.
         run.entries = [e for e in run.ledger.entries if e.seq > (last["seq"] if last else 0)]
         by_status = Counter(entry.status for entry in run.entries)
-        landed = [entry for entry in run.entries if entry.status == "landed"]
+        new = [entry for entry in run.entries if entry.has_lines]
         return RunReport(
             run_id=f"{started:%Y%m%dT%H%M%S.%f}-{run.ledger.seq:08d}",
             started_at=started,
@@ -509,11 +570,12 @@ class Lake:
             files_set_aside=by_status["set_aside"] + len(run.not_read),
             files_replaced=run.replaced,
             files_unsettled=len(listing.unsettled),
+            lines_replayed=sum(entry.lines for entry in new if entry.replayed_from),
             totals=Totals(
-                lines=sum(entry.lines for entry in landed),
-                blank=sum(entry.blank for entry in landed),
-                valid=sum(entry.valid for entry in landed),
-                quarantined=sum(entry.quarantined for entry in landed),
+                lines=lake.lines - before.lines,
+                blank=lake.blank - before.blank,
+                valid=sum(entry.valid for entry in new),
+                quarantined=lake.quarantined - before.quarantined,
                 events=lake.events - before.events,
                 duplicates=lake.duplicates - before.duplicates,
                 key_conflicts=lake.key_conflicts - before.key_conflicts,
@@ -577,6 +639,12 @@ def report_to_dict(report: RunReport) -> dict[str, Any]:
 def maintenance_to_dict(made: Maintenance) -> dict[str, Any]:
     """Return what maintenance did as plain data for JSON."""
     return {**dataclasses.asdict(made), "changed": made.changed}
+
+
+def replay_to_dict(made: Replay) -> dict[str, Any]:
+    """Return what a replay did as plain data for JSON."""
+    days = [day.isoformat() for day in made.days]
+    return {**dataclasses.asdict(made), "days": days, "changed": made.changed}
 
 
 def law_to_dict(law: Law) -> dict[str, Any]:

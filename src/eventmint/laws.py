@@ -35,7 +35,7 @@ class DayBook:
 
 def laws_of_files(entries: Iterable[LedgerEntry]) -> Iterator[Law]:
     for entry in entries:
-        if entry.status == "landed":
+        if entry.has_lines:
             yield Law(
                 "lines",
                 f"bronze.ingested_files {entry.path}",
@@ -49,7 +49,7 @@ def laws_of_lake(ledger_rows: int, bronze_rows: int, live_valid: int, lake: Tota
     """The laws over all files and days.
 
     Args:
-        ledger_rows: valid + quarantined lines of every landed content.
+        ledger_rows: valid + quarantined lines of every content.
         bronze_rows: rows of bronze.events.
         live_valid: valid lines of the contents that count.
         lake: the books of silver added up over all days.

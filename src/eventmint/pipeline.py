@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from eventmint.bronze.land import Landed, Landing, entries_in
-from eventmint.bronze.ledger import Ledger, batch_id, entries_from_rows, entries_to_table
+from eventmint.bronze.ledger import Ledger, batch_id, entries_from_rows, entries_to_table, newest
 from eventmint.contracts import ANSWERS, Contract, contract
 from eventmint.engine.parquet import read_rows, write_table
 from eventmint.engine.protocol import Engine, Session
@@ -105,11 +106,19 @@ def take_in(run: Run, files: Sequence[SourceFile]) -> None:
         replan_on_conflict(run, partial(stage, run, files))
 
 
-def batches(
-    files: Sequence[SourceFile], batch_bytes: int, batch_files: int = 1000
-) -> Iterator[list[SourceFile]]:
+class Sized(Protocol):
+    """What a batch is measured by."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+
+File = TypeVar("File", bound=Sized)
+
+
+def batches(files: Sequence[File], batch_bytes: int, batch_files: int = 1000) -> Iterator[list[File]]:
     """Cut a backlog into batches that fit into memory whatever its length."""
-    batch: list[SourceFile] = []
+    batch: list[File] = []
     size = 0
     for file in files:
         if batch and (size + file.size_bytes > batch_bytes or len(batch) >= batch_files):
@@ -130,9 +139,9 @@ def load_ledger(run: Run) -> None:
         return
     landed = files_landed_since(bronze, events, seq_of(table))
     files = live_files(bronze, events) if landed is None else landed
-    noted = (entry for file in files for entry in entries_in(file.location))
-    entries = [entry for entry in noted if entry.seq > seq_of(table)]
-    _write_ledger(run, table, shape, entries, seq_of(bronze), bronze.properties[BATCH])
+    noted = newest(entry for file in files for entry in entries_in(file.location))
+    entries = [entry for entry in noted if entry.seq > seq_of(table) or run.ledger.has_content(entry.sha256)]
+    write_ledger(run, table, shape, entries, seq_of(bronze), bronze.properties[BATCH])
 
 
 # land ------------------------------------------------------------------------------------------------
@@ -160,7 +169,7 @@ def land_files(run: Run, files: Sequence[SourceFile]) -> None:
     commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])
     entries = [landed.entry for landed in outcomes]
     run.replaced += sum(_replaces(run.ledger, entry) for entry in entries)
-    _write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)
+    write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)
     run.entries += entries
     run.progress.finish("bronze", f"{sum(e.lines for e in entries):,} lines")
 
@@ -234,17 +243,23 @@ def _new_entry(file: SourceFile, digest: Digest, stamp: Stamp) -> LedgerEntry:
     )
 
 
-def _write_ledger(
+def write_ledger(
     run: Run, table: TableHandle, shape: Contract, entries: Sequence[LedgerEntry], seq: int, batch: str
 ) -> None:
+    """Add entries to the ledger; one of a content that it has takes the place of that content's entry."""
     held = live_files(table, shape)
+    is_correction = any(entry.has_lines and run.ledger.has_content(entry.sha256) for entry in entries)
     # Many small files would make every start slower: fold them into one now and then.
-    fold = len(held) >= LEDGER_FILES_BEFORE_FOLDING
-    rows = entries_to_table([*run.ledger.entries, *entries] if fold else entries)
+    fold = is_correction or len(held) >= LEDGER_FILES_BEFORE_FOLDING
+    ledger = run.ledger.corrected(entries) if fold else run.ledger
+    rows = entries_to_table(ledger.entries if fold else entries)
     add = [write_table(rows, shape, run.scratch / f"{seq:08d}-{batch[:12]}.parquet")] if rows.num_rows else []
     commit(table, shape, Stamp(seq, batch), add=add, remove=held if fold else [])
-    for entry in entries:
-        run.ledger.add(entry)
+    if fold:
+        run.ledger = ledger
+    else:
+        for entry in entries:
+            run.ledger.add(entry)
 
 
 # refine ----------------------------------------------------------------------------------------------
@@ -330,7 +345,7 @@ def _intake(
 
 def _span_of(ledger: Ledger, contents: frozenset[str]) -> tuple[datetime, datetime] | None:
     """The first and last time of the events in some file contents; None where they have none."""
-    entries = [ledger.landed(sha) for sha in contents]
+    entries = [ledger.entry_of(sha) for sha in contents]
     firsts = [entry.first_event_time for entry in entries if entry.first_event_time]
     lasts = [entry.last_event_time for entry in entries if entry.last_event_time]
     return (min(firsts), max(lasts)) if firsts and lasts else None
@@ -340,13 +355,15 @@ def _files_of(
     bronze: TableHandle, events: Contract, contents: frozenset[str], ledger: Ledger, since: int
 ) -> tuple[list[str], frozenset[str] | None]:
     """The bronze files with these contents, and the contents again where the files hold others too."""
-    wanted = {sha for sha in contents if ledger.landed(sha).valid}
-    if all(ledger.landed(sha).seq > since for sha in wanted):
+    wanted = {sha for sha in contents if ledger.entry_of(sha).valid}
+    if all(ledger.entry_of(sha).seq > since for sha in wanted):
         changes = changes_since(bronze, events, since)
         if changes is not None:
             own = [file.location for file in changes.added if file.stem in wanted]
             if len(own) == len(wanted):
                 return own, None
+            # Laid together with others, or replayed: what came since lies in files that came since.
+            return [file.location for file in changes.added], contents
     return [file.location for file in live_files(bronze, events)] if wanted else [], contents
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -65,8 +66,11 @@ class SourceFile:
 class LedgerEntry:
     """What became of one version of one source file: a row of bronze.ingested_files.
 
-    `status` is `landed`, `same_content` (the bytes were landed before, under this or another path) or
-    `set_aside` (unreadable; `reason` says why; tried again when the file changes).
+    `status` is `landed`, `same_content` (the bytes were landed before, under this or another path),
+    `set_aside` (unreadable; `reason` says why; tried again when the file changes) or `replayed`: no file of
+    its own but lines of the content `replayed_from` that were quarantined and are valid now. They count as
+    long as that content does, and are counted here instead of there. `judged_seq` is the batch that has last
+    changed what is said of the quarantined lines of a landed file.
     """
 
     path: str
@@ -86,6 +90,18 @@ class LedgerEntry:
     reasons: str | None = None
     batch: str = ""
     seq: int = 0
+    replayed_from: str | None = None
+    judged_seq: int | None = None
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether lines of bronze are counted here and nowhere else."""
+        return self.status in ("landed", "replayed")
+
+
+def is_cut(raw: bytes, extra: str | None) -> bool:
+    """Whether a quarantined line was too long to be kept whole: then `extra` tells how long it was."""
+    return extra is not None and len(raw) < int(json.loads(extra)["raw_bytes"])
 
 
 @dataclass(frozen=True)
@@ -142,7 +158,9 @@ class RunReport:
         checked_seq: number of the last batch up to which the laws hold.
         files_landed, files_same_content, files_set_aside, files_replaced: new file versions by outcome.
         files_unsettled: files still being written, left for the next run.
-        totals: the terms of the laws for what this run took in.
+        lines_replayed: lines that left the quarantine.
+        totals: the terms of the laws for what this run changed: lines that it took in, and lines that left
+            the quarantine, which are valid more and quarantined less.
         lake: the same terms for the whole lake after the run.
         quarantined_by_reason: lines of this run that have each reason.
         set_aside: path and reason of each file that could not be read.
@@ -162,6 +180,7 @@ class RunReport:
     files_set_aside: int = 0
     files_replaced: int = 0
     files_unsettled: int = 0
+    lines_replayed: int = 0
     totals: Totals = field(default_factory=Totals)
     lake: Totals = field(default_factory=Totals)
     quarantined_by_reason: dict[str, int] = field(default_factory=dict)
@@ -179,6 +198,37 @@ class RunReport:
     def quarantine_rate(self) -> float:
         judged = self.totals.valid + self.totals.quarantined
         return self.totals.quarantined / judged if judged else 0.0
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What judging the quarantine again did, or with `dry_run` would do.
+
+    Attributes:
+        judged: lines that were judged again.
+        passed: those that left the quarantine.
+        other_reasons: those that stay in it for other reasons than before.
+        cut: lines of which only the first bytes were kept, so that nobody can judge them again.
+        by_reason: judged lines by each reason that they had, and how many of them passed.
+        files: source files of the lines that changed.
+        days: UTC days of the events that passed.
+        damaged: files of bronze that are not what was written; they were left alone.
+    """
+
+    judged: int = 0
+    passed: int = 0
+    other_reasons: int = 0
+    cut: int = 0
+    by_reason: dict[str, dict[str, int]] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    days: tuple[date, ...] = ()
+    damaged: tuple[str, ...] = ()
+    dry_run: bool = False
+    seconds: float = 0.0
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.passed or self.other_reasons)
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,36 @@ def test_maintenance_in_s3_merges_files_forgets_and_sweeps_and_changes_no_row(
     assert_same_rows(lake_in_s3(), shop.lake)
 
 
+def test_a_replay_in_s3_ends_where_one_in_a_folder_does(account: Account, tmp_path: Path) -> None:
+    wider = {"contract__event_types": ["page_view", "purchase", "refund"]}
+    shop = Shop(tmp_path / "shop")
+    for number, name in enumerate("ab"):
+        shop.deliver(name, *random_events(Random(number), 12), event(event_type="refund"), b"\xff", b"{\r")
+        account.mirror(shop.source)
+        shop.run()
+        lake_in_s3().run(now=NOW + timedelta(minutes=number))
+    shop.settings |= wider
+    expected = shop.lake.replay_quarantine(now=NOW)
+    lake = lake_in_s3(str(tmp_path / "reader.duckdb"), **wider)
+    plan = lake.replay_quarantine(now=NOW, dry_run=True)
+    made = lake.replay_quarantine(now=NOW)
+    assert (plan.passed, made.passed) == (expected.passed, expected.passed)
+    assert expected.passed > 0
+    for table in MADE_TABLES:
+        assert rows_of(lake, table) == rows_of(shop.lake, table), table
+    assert lake.totals() == shop.lake.totals()
+    assert lake.quarantine_by_reason() == shop.lake.quarantine_by_reason()
+    assert lake.answer("user_activity").equals(shop.lake.answer("user_activity"))
+    assert [str(law) for law in lake.verify(deep=True) if not law.holds] == []
+    assert account.keys("lake/.scratch") == account.keys("lake/.lock") == set()
+    before = account.keys("")
+    assert not lake.replay_quarantine(now=NOW).changed
+    assert account.keys("") == before
+    for one, name in ((lake, "s3"), (shop.lake, "folder")):
+        assert one.export_quarantine(tmp_path / name).lines == 4
+    assert (tmp_path / "s3").read_bytes() == (tmp_path / "folder").read_bytes()
+
+
 # --- Trouble ---------------------------------------------------------------------------------------------
 
 

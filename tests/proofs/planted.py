@@ -190,10 +190,10 @@ BUGS = (
         "    commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])\n"
         "    entries = [landed.entry for landed in outcomes]\n"
         "    run.replaced += sum(_replaces(run.ledger, entry) for entry in entries)\n"
-        "    _write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)\n",
+        "    write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)\n",
         "    entries = [landed.entry for landed in outcomes]\n"
         "    run.replaced += sum(_replaces(run.ledger, entry) for entry in entries)\n"
-        "    _write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)\n"
+        "    write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)\n"
         "    commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])\n",
         (f"{KILLS}::test_the_next_run_ends_where_the_killed_one_would_have[0]",),
     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -25,15 +26,19 @@ class Ledger:
         self.entries: list[LedgerEntry] = []
         self._latest: dict[str, LedgerEntry] = {}
         self._content: dict[str, str] = {}
-        self._landed: dict[str, LedgerEntry] = {}
+        self._counted: dict[str, LedgerEntry] = {}
+        self._replays: defaultdict[str, list[str]] = defaultdict(list)
         for entry in sorted(entries, key=lambda e: (e.seq, e.path)):
             self.add(entry)
 
     def add(self, entry: LedgerEntry) -> None:
         self.entries.append(entry)
+        if entry.has_lines and entry.sha256:
+            self._counted[entry.sha256] = entry
+        if entry.replayed_from and entry.sha256:
+            self._replays[entry.replayed_from].append(entry.sha256)
+            return  # nothing came from outside: what is known of the path stays as it is
         self._latest[entry.path] = entry
-        if entry.status == "landed" and entry.sha256:
-            self._landed[entry.sha256] = entry
         if entry.status != "set_aside" and entry.sha256:
             self._content[entry.path] = entry.sha256
 
@@ -55,21 +60,47 @@ class Ledger:
         """The content that counts for a path: that of its latest readable version."""
         return self._content.get(path)
 
-    def has_content(self, sha256: str) -> bool:
-        return sha256 in self._landed
+    def corrected(self, entries: Iterable[LedgerEntry]) -> Ledger:
+        """The ledger with these entries, each in place of an older one of the same content."""
+        return Ledger(newest((*self.entries, *entries)))
 
-    def landed(self, sha256: str) -> LedgerEntry:
-        """The entry under which a content was landed. Raises: KeyError: it never was."""
-        return self._landed[sha256]
+    def has_content(self, sha256: str | None) -> bool:
+        return sha256 in self._counted
+
+    def entry_of(self, sha256: str) -> LedgerEntry:
+        """The entry where the lines of a content are counted. Raises: KeyError: it never came."""
+        return self._counted[sha256]
+
+    def replays_of(self, sha256: str) -> list[LedgerEntry]:
+        """What has left the quarantine of a content, oldest first."""
+        return [self._counted[replay] for replay in self._replays.get(sha256, ())]
 
     def live_contents(self, seq: int | None = None) -> frozenset[str]:
-        """The contents that count: of each path the latest readable version's, as after batch `seq`.
+        """The contents that count: of each path the latest readable version's, as after batch `seq`, and
+        what was replayed from them by then.
 
         An unreadable new version does not end the one before it.
         """
         if seq is None:
-            return frozenset(self._content.values())
+            contents = frozenset(self._content.values())
+            return contents.union(*(self._replays.get(sha256, ()) for sha256 in contents))
         return Ledger(entry for entry in self.entries if entry.seq <= seq).live_contents()
+
+
+def newest(entries: Iterable[LedgerEntry]) -> Iterable[LedgerEntry]:
+    """Return the entries, of each content the one that was judged last: notes of bronze may be older."""
+    found: dict[object, LedgerEntry] = {}
+    for entry in entries:
+        # Lines are counted once, and a batch has each version of a path once.
+        key = entry.sha256 if entry.has_lines else (entry.path, entry.version, entry.seq)
+        if key not in found or not is_newer(found[key], entry):
+            found[key] = entry
+    return found.values()
+
+
+def is_newer(entry: LedgerEntry, other: LedgerEntry) -> bool:
+    """Whether of two entries of one content the first one was made after the second."""
+    return (entry.judged_seq or 0) > (other.judged_seq or 0)
 
 
 def batch_id(files: Iterable[SourceFile]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eventmint.cli.common import agreed
 from eventmint.cli.frame import Call, Group, cli
 from eventmint.errors import FixSettings
-from eventmint.serve.streams import write_error
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from eventmint.aws.names import Names
     from eventmint.config import Settings
-    from eventmint.serve.terminal import Page
 
 TEMPLATE = "capstone-starter.cfn.yaml"
 Decorated = Callable[..., Any]
@@ -149,7 +147,7 @@ def deploy(call: Call, /, id_: str | None, region: str | None, template: Path | 
 
     def consent(plan: Plan) -> bool:
         changes = [asdict(change) for change in plan.changes]
-        return _agreed(call, yes, "Carry this out?", lambda page: draw_plan(page, changes))
+        return agreed(call, yes, "Carry this out?", lambda page: draw_plan(page, changes))
 
     done = deploying.deploy(
         names, settings.aws.region, text, given, consent=None if dry_run else consent, say=call.say
@@ -158,21 +156,6 @@ def deploy(call: Call, /, id_: str | None, region: str | None, template: Path | 
     if done.is_done:
         call.say(f"next: eventmint aws status --id {names.id}")
     return 0 if (done.is_done or dry_run) and done.is_complete else 1
-
-
-def _agreed(call: Call, yes: bool, question: str, draw: Callable[[Page], None]) -> bool:
-    """Show what would be done on stderr; ask, unless the answer was given."""
-    from eventmint.serve.terminal import Page
-
-    if not call.is_silent:
-        page = Page(sys.stderr)
-        draw(page)
-        write_error(page.text().rstrip())
-    if yes:
-        return True
-    if call.is_silent or not sys.stdin.isatty():
-        raise FixSettings("Nothing was changed: nobody can be asked.", "Give --yes, or look with --dry-run.")
-    return click.confirm(question, err=True)
 
 
 # ---- destroy -----------------------------------------------------------------------------------------------
@@ -198,7 +181,7 @@ def destroy(
 
     def consent(plan: destroying.Destruction) -> bool:
         question = "Delete all of this, the data too, for good?" if delete_data else "Do this?"
-        return _agreed(call, yes, question, lambda page: draw_destruction(page, plan.document()))
+        return agreed(call, yes, question, lambda page: draw_destruction(page, plan.document()))
 
     done = destroying.destroy(
         names,

@@ -8,20 +8,21 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from eventmint.cli.frame import Call
-from eventmint.errors import EventmintError
-from eventmint.serve.streams import plain, tell_error
+from eventmint.errors import EventmintError, FixSettings
+from eventmint.serve.streams import plain, tell_error, write_error
 from eventmint.storage import is_s3
 
 if TYPE_CHECKING:
     from eventmint.config import Settings
     from eventmint.lake import Lake
     from eventmint.serve.summary import Period
+    from eventmint.serve.terminal import Page
 
 # As in contracts.ANSWERS, which is slow to import.
 ANSWERS = ("conversion_funnel", "hourly_revenue", "top_products", "category_performance", "user_activity")
@@ -113,3 +114,21 @@ def summaries(lake: Lake, names: Iterable[str], period: Period) -> dict[str, Any
         "period": days,
         "summaries": {name: json_rows(lake.sql(summary_sql(name, period))) for name in names},
     }
+
+
+def agreed(call: Call, yes: bool, question: str, draw: Callable[[Page], None]) -> bool:
+    """Show what would be done on stderr; ask, unless the answer was given.
+
+    Raises: FixSettings: there is nobody to ask.
+    """
+    from eventmint.serve.terminal import Page
+
+    if not call.is_silent:
+        page = Page(sys.stderr)
+        draw(page)
+        write_error(page.text().rstrip())
+    if yes:
+        return True
+    if call.is_silent or not sys.stdin.isatty():
+        raise FixSettings("Nothing was changed: nobody can be asked.", "Give --yes, or look with --dry-run.")
+    return click.confirm(question, err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -127,11 +127,14 @@ def cost(call: Call, /, file: TextIO | None, measure: int, **assumed: Any) -> No
 
 
 def _counted(lake: Lake) -> list[LedgerEntry]:
-    """The landed files whose content counts today."""
+    """The landed files whose content counts today, with the lines that were replayed from them."""
     ledger = lake.ledger()
-    return [
-        ledger.landed(content) for content in sorted(ledger.live_contents()) if ledger.has_content(content)
-    ]
+    found = []
+    for content in sorted(ledger.live_contents()):
+        if ledger.has_content(content) and not (entry := ledger.entry_of(content)).replayed_from:
+            replayed = sum(replay.lines for replay in ledger.replays_of(content))
+            found.append(replace(entry, lines=entry.lines + replayed))
+    return found
 
 
 def _storage(

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from eventmint.lake import Lake
     from eventmint.serve.terminal import Page
 
+AnyCommand = TypeVar("AnyCommand", bound=click.Command)
 STOPPING = "stopping in good order; Ctrl-C again stops at once"
 
 
@@ -119,11 +120,12 @@ def _note(ctx: click.Context, option: click.Parameter, value: bool) -> None:
         raise click.UsageError("-q and -v exclude each other.", ctx)
 
 
-def on_target(command: click.Command) -> click.Command:
+def on_target(command: AnyCommand) -> AnyCommand:
     """Let a command be told which lake it speaks of."""
 
     def note(ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
-        ctx.ensure_object(Call).target = value
+        call = ctx.ensure_object(Call)
+        call.target = value or call.target
 
     text = "The lake of this configuration, or that of the stack aws.id."
     kind = click.Choice(["local", "aws"])

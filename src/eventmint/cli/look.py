@@ -1,8 +1,7 @@
-"""The commands that look: status, history, show, files, quarantine."""
+"""The commands that look: status, history, show, files."""
 
 from __future__ import annotations
 
-import difflib
 from datetime import UTC, datetime
 
 import click
@@ -10,9 +9,9 @@ import click
 from eventmint.cli.common import ANSWERS, OneOf, books_of, rows_of_answers, summaries
 from eventmint.cli.frame import Call, cli, on_target
 from eventmint.errors import EventmintError
-from eventmint.serve.streams import plain, tell_error
+from eventmint.serve.streams import tell_error
 
-STATUSES = ("landed", "same_content", "set_aside")
+STATUSES = ("landed", "same_content", "set_aside", "replayed")
 
 
 class Stale(EventmintError):
@@ -104,31 +103,3 @@ def files(call: Call, wanted: str | None) -> None:
 
     entries = call.lake().ledger().entries
     call.put(files_document([entry for entry in entries if wanted in (None, entry.status)]), draw_files)
-
-
-@on_target
-@cli.command()
-@click.option("--reason", metavar="REASON", help="Show the lines that have this reason.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=20, metavar="N", show_default=True, help="Lines at most."
-)
-@click.pass_obj
-def quarantine(call: Call, reason: str | None, limit: int) -> None:
-    """What was set aside and why."""
-    from eventmint.serve.documents import lines_document
-    from eventmint.serve.screens import draw_quarantined, draw_reasons
-
-    lake = call.lake()
-    reasons = lake.quarantine_by_reason()
-    if reason is None:
-        call.put({"quarantined": lake.totals().quarantined, "reasons": reasons}, draw_reasons)
-        if reasons:
-            call.say(f"next: eventmint quarantine --reason {next(iter(reasons))}")
-        return
-    near = difflib.get_close_matches(reason, reasons, n=1)
-    if reason not in reasons:
-        call.say(f"no line has the reason {plain(reason)}." + (f" Did you mean {near[0]}?" if near else ""))
-    document = lines_document(reason, reasons.get(reason, 0), lake.quarantine(reason, limit))
-    call.put(document, draw_quarantined)
-    if len(document["lines"]) < document["count"]:
-        call.say(f"({len(document['lines']):,} of {document['count']:,} lines; more with --limit)")

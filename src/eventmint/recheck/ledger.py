@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from eventmint.bronze.land import counts_to_json, entries_in
-from eventmint.bronze.ledger import Ledger, entries_from_rows
+from eventmint.bronze.ledger import Ledger, entries_from_rows, is_newer, newest
 from eventmint.contracts import contract
 from eventmint.engine.parquet import read_rows
 from eventmint.engine.protocol import Session
 from eventmint.recheck.differences import compare_rows, placed
 from eventmint.recheck.files import TableFiles, subject_of
-from eventmint.tables.plan import LiveFile, seq_of
+from eventmint.tables.plan import seq_of
 from eventmint.values import Law, LedgerEntry
 
 _GROUP = (
@@ -44,16 +44,25 @@ def ledger_of(ledger: TableFiles, bronze: TableFiles) -> tuple[Ledger, list[Law]
 
     What a footer says goes before what the ledger does: it lies in a file that is known to be sound.
     """
-    rows = [(file, row) for file in ledger.readable for row in read_rows([file.location])]
+    held = [
+        (file.location, entry)
+        for file in ledger.readable
+        for entry in entries_from_rows(read_rows([file.location]))
+    ]
     notes = _notes(bronze)
+    for _, entry in held:
+        # Another program may have laid a content into several files: one that no replay has touched since
+        # says what was so before.
+        if entry.sha256 in notes and is_newer(entry, notes[entry.sha256]):
+            del notes[entry.sha256]
     keys = {_key(entry) for entry in notes.values()}
     others = (
         entry
-        for entry in entries_from_rows(row for _, row in rows)
-        if _key(entry) not in keys and not (entry.status == "landed" and entry.sha256 in notes)
+        for _, entry in held
+        if _key(entry) not in keys and not (entry.has_lines and entry.sha256 in notes)
     )
     entries = dict.fromkeys((*notes.values(), *others))
-    return Ledger(entries), list(_laws_of_notes(ledger, rows, notes))
+    return Ledger(entries), list(_laws_of_notes(ledger, held, notes))
 
 
 def _key(entry: LedgerEntry) -> tuple[str, str, int]:
@@ -63,24 +72,32 @@ def _key(entry: LedgerEntry) -> tuple[str, str, int]:
 def _notes(bronze: TableFiles) -> dict[str, LedgerEntry]:
     """The entries in the footers of bronze's files, by their content."""
     sound = (file.location for file in bronze.files if file.location not in bronze.altered)
-    found: dict[str, LedgerEntry] = {}
+    found: list[LedgerEntry] = []
     for location in sound:
         # A file without a digest may have a note that nobody has written.
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            found |= {str(entry.sha256): entry for entry in entries_in(location)}
-    return found
+            found += entries_in(location)
+    return {str(entry.sha256): entry for entry in newest(found)}
 
 
 def _laws_of_notes(
-    ledger: TableFiles, rows: list[tuple[LiveFile, dict[str, Any]]], notes: dict[str, LedgerEntry]
+    ledger: TableFiles, entries: list[tuple[str, LedgerEntry]], notes: dict[str, LedgerEntry]
 ) -> Iterator[Law]:
-    """Each entry of a landed file against the one in its bronze file; the ledger may lag behind a crash."""
+    """Each entry with lines against the one in its bronze file; the ledger may lag behind a crash."""
     seq = seq_of(ledger.table)
-    wanted = [dataclasses.asdict(entry) for entry in notes.values() if entry.seq <= seq]
+    # After a replay that the ledger does not know, it says more of what was replayed than is left of it.
+    ahead = {entry.replayed_from for entry in notes.values() if entry.seq > seq}
+    wanted = [
+        dataclasses.asdict(entry)
+        for entry in notes.values()
+        if entry.seq <= seq and entry.sha256 not in ahead
+    ]
     held = [
-        (file.location, row)
-        for file, row in rows
-        if row["status"] == "landed" and (row["sha256"] in notes or row["seq"] > seq)
+        (location, dataclasses.asdict(entry))
+        for location, entry in entries
+        if entry.has_lines
+        and (entry.sha256 in notes or entry.seq > seq)
+        and not (entry.seq <= seq and entry.sha256 in ahead)
     ]
     found = placed(compare_rows(wanted, held), (file.location for file in ledger.files), ledger.altered)
     files = {file.location: file for file in ledger.files}
@@ -98,7 +115,7 @@ def laws_of_bronze(session: Session, bronze: TableFiles, ledger: Ledger) -> Iter
     landed = {
         str(entry.sha256): entry
         for entry in ledger.entries
-        if entry.status == "landed" and entry.valid + entry.quarantined
+        if entry.has_lines and entry.valid + entry.quarantined
     }
     files = {file.location: file for file in bronze.files}
     by_stem = {file.stem: file.location for file in bronze.files}

@@ -23,8 +23,13 @@ Document = dict[str, Any]
 
 def books(totals: Totals, entries: Iterable[LedgerEntry], live_contents: frozenset[str]) -> dict[str, int]:
     """Return the terms of the laws; `replaced` are valid lines of file versions that a newer one replaced."""
-    landed = [entry for entry in entries if entry.status == "landed"]
-    return {**asdict(totals), "replaced": sum(e.valid for e in landed if e.sha256 not in live_contents)}
+    counted = [entry for entry in entries if entry.has_lines]
+    return {**asdict(totals), "replaced": sum(e.valid for e in counted if e.sha256 not in live_contents)}
+
+
+def file_outcomes(entries: Iterable[LedgerEntry]) -> Counter[str]:
+    """Return how many file versions had which outcome."""
+    return Counter(entry.status for entry in entries if entry.replayed_from is None)
 
 
 def status_document(
@@ -36,7 +41,7 @@ def status_document(
 ) -> Document:
     return {
         "layers": [{**layer, "grain": contract(layer["table"]).grain} for layer in layers],
-        "files": Counter(entry.status for entry in entries),
+        "files": file_outcomes(entries),
         "newest_event": newest_event,
         "totals": totals,
         "last_run": last_run and {name: value for name, value in last_run.items() if name != "laws"},

@@ -217,6 +217,7 @@ def draw_run(page: Page, document: Document) -> None:
             "files_same_content": "same content",
             "files_set_aside": "set aside",
             "files_replaced": "replaced",
+            "lines_replayed": "lines replayed",
         }
         files += [f"{document[name]:,} {words}" for name, words in named.items() if document[name]]
         page.line(f"{', '.join(files)} in {document['seconds']:.1f} s")
@@ -280,7 +281,7 @@ def draw_history(page: Page, document: Document) -> None:
                 run["run_id"],
                 _moment(run["started_at"]),
                 f"{run['seconds']:.1f}",
-                f"{run['files_landed']:,}",
+                "replay" if _is_replay(run) else f"{run['files_landed']:,}",
                 f"{run['totals']['lines']:,}",
                 f"{run['totals']['events']:+,}",
                 f"{run['totals']['quarantined']:,}",
@@ -292,6 +293,11 @@ def draw_history(page: Page, document: Document) -> None:
     )
     if len(document["runs"]) < document["count"]:
         page.line(f"({len(document['runs']):,} of {document['count']:,} runs; more with --limit)")
+
+
+def _is_replay(run: Document) -> bool:
+    """Whether a run took in no file, but lines from the quarantine."""
+    return bool(run.get("lines_replayed")) and not run["files_landed"]
 
 
 def draw_laws(page: Page, document: Document) -> None:
@@ -397,6 +403,35 @@ def draw_quarantined(page: Page, document: Document) -> None:
         page.heading(f"{line['file']}:{line['line_number']}", ", ".join(line["reasons"]))
         raw = line["raw"]
         page.line(raw[:_RAW_SHOWN] + (f"… ({len(raw):,} characters)" if len(raw) > _RAW_SHOWN else ""))
+
+
+def draw_replay(page: Page, document: Document) -> None:
+    """What judging the quarantine again did, or would do."""
+    judged, passed, other = (document[name] for name in ("judged", "passed", "other_reasons"))
+    if document["dry_run"] and document["changed"]:
+        page.line("this would be done:")
+    page.line(
+        f"{_count(judged, 'line')} judged again: {passed:,} pass, {other:,} fail for other reasons now, "
+        f"{judged - passed - other:,} as before"
+    )
+    if document["by_reason"]:
+        page.table(
+            [Column("reason before"), right("judged"), right("pass")],
+            [
+                [reason, f"{counts['judged']:,}", f"{counts['passed']:,}"]
+                for reason, counts in document["by_reason"].items()
+            ],
+        )
+    if document["cut"]:
+        page.line(f"{_count(document['cut'], 'line')} cannot be judged again: only the first bytes were kept")
+    if document["files"]:
+        page.line(f"files    {len(document['files']):,}")
+    if document["days"]:
+        page.line(f"days     {_days(document['days'])}")
+
+
+def draw_export(page: Page, document: Document) -> None:
+    page.line(f"{_count(document['lines'], 'line')} in {document['file']}")
 
 
 _PERIODS_SHOWN = 12

@@ -30,7 +30,15 @@ def put(moves: Sequence[tuple[str, str]]) -> None:
 
 
 def write_whole(path: Path, text: str) -> Path:
-    """Write a text file so that nobody ever sees a part of it; what was there before is replaced.
+    """Write a text file; see `whole_file`."""
+    with whole_file(path) as sink:
+        sink.write(text.encode())
+    return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of which nobody ever sees a part; what was there before is replaced at the end.
 
     Raises: FixSettings: it cannot be written there.
     """
@@ -38,15 +46,14 @@ def write_whole(path: Path, text: str) -> Path:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with unfinished.open("x", encoding="utf-8") as sink:
-            sink.write(text)
+        with unfinished.open("xb") as sink:
+            yield sink
         unfinished.replace(path)
     except OSError as err:
         raise FixSettings(f"{path}: cannot be written: {err.strerror}.", "Name another file.") from err
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
-    return path
 
 
 def make_folder(folder: Path) -> None:
