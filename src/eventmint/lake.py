@@ -37,7 +37,8 @@ from eventmint.engine.parquet import arrow_schema, read_rows, write_table
 from eventmint.engine.protocol import Engine
 from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld, TryAgain
 from eventmint.maintenance.everything import maintain, merge_crowded, plan_maintenance
-from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in
+from eventmint.outlook import judge_hours
+from eventmint.pipeline import Run, batches, ledger_entries, load_ledger, replan_on_conflict, take_in
 from eventmint.recheck.everything import recheck
 from eventmint.replay import plan_replay, replay
 from eventmint.run_log import Progress, Silent
@@ -58,6 +59,8 @@ from eventmint.tables.maintain import trim
 from eventmint.tables.plan import live_files, newest_files, row_count, seq_of
 from eventmint.tables.sizes import ColumnSize, TableSize, column_size, table_size
 from eventmint.values import Law, LedgerEntry, Maintenance, Replay, RunReport, Totals
+from eventmint.watching import figures, series
+from eventmint.watching.anomalies import Anomalies
 
 if TYPE_CHECKING:
     from eventmint.serve.dashboard.guard import Guard
@@ -316,7 +319,7 @@ class Lake:
     def ledger(self) -> Ledger:
         """Return what became of every source file."""
         self._require_lake()
-        return Ledger(_ledger_entries(self._catalog))
+        return Ledger(ledger_entries(self._catalog))
 
     def last_run(self) -> dict[str, Any] | None:
         """Return the record of the newest run as plain data; None before the first."""
@@ -358,6 +361,24 @@ class Lake:
         shape = contract("ops.runs")
         rows = list(read_rows(file.location for file in live_files(self._catalog.load(shape), shape)))
         return [json.loads(str(row["report"])) for row in sorted(rows, key=lambda row: str(row["run_id"]))]
+
+    def anomalies(self, last: timedelta = timedelta(days=1), *, now: datetime | None = None) -> Anomalies:
+        """Return the hours that are unlike the same hours of the weeks before: see docs/watching.md.
+
+        Args:
+            last: how far back to look from the last hour that is complete, in full hours; 28 days at most.
+            now: UTC; what claims to be later completes no hour.
+        Raises: FixSettings: `last` is too short or too long. FixData: there is no lake.
+        """
+        self._require_lake()
+        count = last // figures.HOUR
+        if not 1 <= count <= series.MOST_OTHERS:
+            raise FixSettings(
+                f"{last} is no time to look back for anomalies.", "It may be one hour to 28 days, such as 2d."
+            )
+        entries = self.ledger().entries
+        complete = figures.complete_until(entries, now or datetime.now(UTC))
+        return judge_hours(self._catalog, entries, complete, count)
 
     def totals(self) -> Totals:
         """Return the terms of the laws for the whole lake."""
@@ -647,6 +668,26 @@ def replay_to_dict(made: Replay) -> dict[str, Any]:
     return {**dataclasses.asdict(made), "days": days, "changed": made.changed}
 
 
+def anomalies_to_dict(found: Anomalies) -> dict[str, Any]:
+    """Return what came of looking for anomalies as plain data for JSON."""
+    return {
+        "start": found.start,
+        "end": found.end,
+        "hours": found.hours,
+        "judged": found.judged,
+        "anomalies": [
+            {
+                "hour": anomaly.hour,
+                "text": str(anomaly),
+                "deviations": [
+                    {**dataclasses.asdict(item), "change": item.change} for item in anomaly.deviations
+                ],
+            }
+            for anomaly in found.found
+        ],
+    }
+
+
 def law_to_dict(law: Law) -> dict[str, Any]:
     def plain(value: int | Decimal) -> int | str:
         return value if isinstance(value, int) else str(value)
@@ -661,12 +702,6 @@ def law_to_dict(law: Law) -> dict[str, Any]:
         "detail": law.detail,
         "text": str(law),
     }
-
-
-def _ledger_entries(catalog: LakeCatalog) -> list[LedgerEntry]:
-    shape = contract("bronze.ingested_files")
-    files = live_files(catalog.load(shape), shape)
-    return [LedgerEntry(**row) for row in read_rows(file.location for file in files)]
 
 
 def _reasons(entries: Iterable[LedgerEntry]) -> dict[str, int]:

@@ -130,11 +130,21 @@ def batches(files: Sequence[File], batch_bytes: int, batch_files: int = 1000) ->
         yield batch
 
 
+def ledger_entries(catalog: LakeCatalog) -> list[LedgerEntry]:
+    """Return what became of every file, as runs have noted it."""
+    shape = contract("bronze.ingested_files")
+    return _entries_of(catalog.load(shape), shape)
+
+
+def _entries_of(table: TableHandle, shape: Contract) -> list[LedgerEntry]:
+    return entries_from_rows(read_rows(file.location for file in live_files(table, shape)))
+
+
 def load_ledger(run: Run) -> None:
     """Read the ledger and complete it from bronze where a crash had come between the two."""
     table, shape = run.open("bronze.ingested_files")
     bronze, events = run.open("bronze.events")
-    run.ledger = Ledger(entries_from_rows(read_rows(f.location for f in live_files(table, shape))))
+    run.ledger = Ledger(_entries_of(table, shape))
     if seq_of(bronze) <= seq_of(table):
         return
     landed = files_landed_since(bronze, events, seq_of(table))

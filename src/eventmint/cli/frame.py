@@ -4,7 +4,7 @@ stdout is the result, stderr is talk: progress, hints, errors. With `--json` std
 document and stderr is silent but for errors, each a JSON document of one line. Exit codes: 0 done; 1 a run or
 a check failed; 2 the command line or the configuration is wrong; 3 done and published, but more quarantined
 than allowed; 4 another run is at work; 5 the newest event is older than allowed; 6 the new contract breaks
-the old one; 130 interrupted.
+the old one; 7 an hour is unlike the weeks before; 130 interrupted.
 
 Heavy modules are imported inside the commands: `--help` needs none of them.
 """
