@@ -36,12 +36,13 @@ from eventmint.engine.duckdb_engine import DuckDBEngine
 from eventmint.engine.parquet import arrow_schema, read_rows, write_table
 from eventmint.engine.protocol import Engine
 from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld, TryAgain
+from eventmint.heralds import log_run
 from eventmint.maintenance.everything import maintain, merge_crowded, plan_maintenance
 from eventmint.outlook import judge_hours
 from eventmint.pipeline import Run, batches, ledger_entries, load_ledger, replan_on_conflict, take_in
 from eventmint.recheck.everything import recheck
 from eventmint.replay import plan_replay, replay
-from eventmint.run_log import Progress, Silent
+from eventmint.run_log import Progress, Silent, run_name, run_named
 from eventmint.serve import analytics_db, answers, journeys, quarantine
 from eventmint.serve.documents import books, file_outcomes
 from eventmint.serve.follow import Follower, Told, writing
@@ -101,7 +102,6 @@ class Lake:
 
     # --- running ------------------------------------------------------------------------------------------
 
-    @telling_trouble()
     def run(
         self,
         source: str | os.PathLike[str] | None = None,
@@ -120,10 +120,17 @@ class Lake:
             FixSettings: no such source. LockHeld: another run is at work. FixData, TryAgain: see the message.
             LawBroken: the books do not balance; table, day and difference are named.
         """
-        started = time.perf_counter()
         moment = now or datetime.now(UTC)
+        root = os.fspath(source) if source is not None else self.settings.source_location
+        with run_named(run_name(moment)):
+            report = self._run(root, moment, only)
+            log_run(report)
+            return report
+
+    @telling_trouble()
+    def _run(self, root: str, moment: datetime, only: Collection[str] | None) -> RunReport:
+        started = time.perf_counter()
         settings = self.settings
-        root = os.fspath(source) if source is not None else settings.source_location
         if not is_s3(root) and not Path(root).exists():
             raise FixSettings(f"{root}: no such source.", "Name a folder with *.jsonl.gz files.")
         with lock(self._catalog.location), self._open_run(moment) as run:
@@ -582,7 +589,7 @@ class Lake:
         by_status = Counter(entry.status for entry in run.entries)
         new = [entry for entry in run.entries if entry.has_lines]
         return RunReport(
-            run_id=f"{started:%Y%m%dT%H%M%S.%f}-{run.ledger.seq:08d}",
+            run_id=f"{run_name(started)}-{run.ledger.seq:08d}",
             started_at=started,
             seq=run.ledger.seq,
             checked_seq=checked_seq if laws.first_broken(found) else run.ledger.seq,

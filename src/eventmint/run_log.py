@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 log = logging.getLogger("eventmint")
+_run: ContextVar[str] = ContextVar("run", default="")
 
 
 class Progress(Protocol):
@@ -32,3 +38,47 @@ class Silent:
 
     def finish(self, stage: str, note: str) -> None:
         log.debug("stage=%s %s", stage, note)
+
+
+# ---- lines of a log ----------------------------------------------------------------------------------------
+
+
+def run_name(started: datetime) -> str:
+    """Return what a run is called while it lasts; its id adds the number of its last batch."""
+    return f"{started:%Y%m%dT%H%M%S.%f}"
+
+
+@contextmanager
+def run_named(run_id: str) -> Iterator[None]:
+    """Let every line that is logged meanwhile carry this name."""
+    token = _run.set(run_id)
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
+def fields(**values: Any) -> dict[str, Any]:
+    """Return what a line of a log says beside its message, as the `extra` of a logger's call."""
+    return {"fields": values}
+
+
+class JsonLines(logging.Formatter):
+    """A line of a log as one JSON object: `time`, `level`, `logger`, `message`, `run_id` and its fields.
+
+    In ASCII, so that nothing from data can move a terminal.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if run_id := _run.get():
+            line["run_id"] = run_id
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

@@ -1,7 +1,8 @@
 """The frame of every command: its call, its switches, how it speaks and how it ends.
 
 stdout is the result, stderr is talk: progress, hints, errors. With `--json` stdout is exactly one JSON
-document and stderr is silent but for errors, each a JSON document of one line. Exit codes: 0 done; 1 a run or
+document and stderr is silent but for errors, each a JSON document of one line. With `--log-format json` each
+line of stderr is a JSON object, talk included. Exit codes: 0 done; 1 a run or
 a check failed; 2 the command line or the configuration is wrong; 3 done and published, but more quarantined
 than allowed; 4 another run is at work; 5 the newest event is older than allowed; 6 the new contract breaks
 the old one; 7 an hour is unlike the weeks before; 130 interrupted.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import chdir
+from contextlib import chdir, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +27,8 @@ from eventmint.errors import Bug, EventmintError, FixSettings
 from eventmint.serve.streams import (
     counting_interrupts,
     prepare_streams,
+    talking_json,
+    talks_json,
     tell_error,
     write_error,
     write_out,
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from eventmint.serve.terminal import Page
 
 AnyCommand = TypeVar("AnyCommand", bound=click.Command)
+LOG_FORMAT = "EVENTMINT_LOG_FORMAT"
 STOPPING = "stopping in good order; Ctrl-C again stops at once"
 
 
@@ -60,7 +64,7 @@ class Call:
 
     @property
     def is_silent(self) -> bool:
-        return self.is_quiet or self.wants_json
+        return self.is_quiet or (self.wants_json and not talks_json())
 
     def settings(self, flags: Mapping[str, Any] | None = None) -> Settings:
         from eventmint.config import load_settings
@@ -106,9 +110,19 @@ SWITCHES = (
 
 def switches() -> list[click.Option]:
     """Return the options that may stand before and after a command's name."""
+    log_format = click.Option(
+        ["--log-format"],
+        type=click.Choice(["text", "json"]),
+        envvar=LOG_FORMAT,
+        expose_value=False,  # `main` looks for it: what is wrong with the others is told in this form, too
+        help="What stderr is: text, or a JSON object a line.",
+    )
     return [
-        click.Option(flags, is_flag=True, expose_value=False, callback=_note, help=text)
-        for flags, text in SWITCHES
+        *(
+            click.Option(flags, is_flag=True, expose_value=False, callback=_note, help=text)
+            for flags, text in SWITCHES
+        ),
+        log_format,
     ]
 
 
@@ -192,7 +206,25 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     arguments = list(sys.argv[1:] if args is None else args)
     is_verbose = not {"-v", "--verbose"}.isdisjoint(arguments)
-    prepare_streams(is_verbose)
+    is_quiet = not {"-q", "--quiet"}.isdisjoint(arguments)
+    wants_lines = _log_format(arguments) == "json"
+    prepare_streams(is_verbose and not wants_lines)
+    with talking_json(is_verbose, is_quiet) if wants_lines else nullcontext():
+        return _run(arguments, is_verbose)
+
+
+def _log_format(arguments: Sequence[str]) -> str:
+    """Return the form of stderr that is asked for; the last word counts, as everywhere."""
+    given = os.environ.get(LOG_FORMAT, "")
+    for position, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name == "--log-format":
+            given = value or "".join(arguments[position + 1 : position + 2])
+    return given
+
+
+def _run(arguments: list[str], is_verbose: bool) -> int:
+    where = ""
     try:
         return cli.main(arguments, prog_name="eventmint", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as err:
@@ -203,8 +235,8 @@ def main(args: Sequence[str] | None = None) -> int:
         if is_verbose:
             import traceback
 
-            write_error("".join(traceback.format_exception(err)).rstrip())
-    tell_error(error, wants_json="--json" in arguments)
+            where = "".join(traceback.format_exception(err))
+    tell_error(error, "--json" in arguments, where)
     return error.exit_code
 
 

@@ -63,13 +63,16 @@ def _moment(value: str | datetime) -> datetime:
 @click.pass_obj
 def sample(call: Call, /, **values: Any) -> None:
     """Generate sample events, and the right answers to them."""
+    from eventmint.serve.streams import talks_json
     from eventmint.sources.sample import Progress, SampleSettings, SettingsError, generate
 
     try:
         settings = SampleSettings(**values)
     except SettingsError as err:
         raise FixSettings(f"{err}.", "See `eventmint sample --help`.") from None
-    made = generate(settings, (lambda _: None) if call.is_silent else Progress(settings.num_files))
+    made = generate(
+        settings, (lambda _: None) if call.is_silent or talks_json() else Progress(settings.num_files)
+    )
     folder = str(settings.output_dir)
     counts = ", ".join(f"{count:,} {name}" for name, count in made.totals.items())
     document = {"folder": folder, "files": len(made.files), "totals": made.totals}

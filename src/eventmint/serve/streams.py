@@ -1,6 +1,8 @@
 """The result goes to stdout, talk and errors to stderr; neither fails with a traceback.
 
 Text that comes from data is never trusted: what is printed has its control characters spelled out.
+
+stderr may be lines of JSON instead, for what collects logs: then errors and talk are such lines, too.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from eventmint.errors import EventmintError
+from eventmint.run_log import JsonLines, fields
 
 SCHEMA_VERSION = 1
+talk = logging.getLogger("eventmint.cli")
 
 
 def plain(text: str) -> str:
@@ -46,6 +50,37 @@ def prepare_streams(is_verbose: bool) -> None:
         logging.getLogger("eventmint").setLevel(logging.DEBUG)
     elif not sys.warnoptions:
         warnings.simplefilter("ignore")  # they speak to developers
+
+
+class _JsonOnStderr(logging.Handler):
+    """Whatever is logged, as a line of JSON on stderr."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.setFormatter(JsonLines())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _write_line(self.format(record))
+
+
+@contextmanager
+def talking_json(is_verbose: bool, is_quiet: bool) -> Iterator[None]:
+    """Let stderr be lines of JSON."""
+    handler = _JsonOnStderr(logging.WARNING if is_quiet else logging.DEBUG)
+    root, ours = logging.getLogger(), logging.getLogger("eventmint")
+    level = ours.level
+    root.addHandler(handler)
+    ours.setLevel(logging.DEBUG if is_verbose else logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+        root.removeHandler(handler)
+
+
+def talks_json() -> bool:
+    """Whether stderr is lines of JSON."""
+    return any(isinstance(handler, _JsonOnStderr) for handler in logging.getLogger().handlers)
 
 
 @dataclass
@@ -103,17 +138,30 @@ def write_out(pieces: Iterable[str]) -> None:
 
 def write_error(text: str) -> None:
     """Write a line of talk; where nobody listens any more it is lost."""
+    if talks_json():
+        talk.info("%s", text)
+    else:
+        _write_line(text)
+
+
+def tell_error(error: EventmintError, wants_json: bool, traceback: str = "") -> None:
+    """Write an error as one line: `error: <message> <hint>`, or as a JSON document.
+
+    Args: traceback: where it comes from, for those who want to know.
+    """
+    if talks_json():
+        where = {"traceback": traceback} if traceback else {}
+        talk.error("%s", error.message, extra=fields(**error_document(error), **where))
+        return
+    if traceback:
+        _write_line(traceback.rstrip())
+    _write_line(json.dumps(error_document(error)) if wants_json else plain(f"error: {error}"))
+
+
+def _write_line(text: str) -> None:
     with suppress(OSError):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-
-
-def tell_error(error: EventmintError, wants_json: bool) -> None:
-    """Write an error as one line: `error: <message> <hint>`, or as a JSON document."""
-    if wants_json:
-        write_error(json.dumps(error_document(error)))
-    else:
-        write_error(plain(f"error: {error}"))
 
 
 def error_document(error: EventmintError) -> dict[str, Any]:

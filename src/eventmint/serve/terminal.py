@@ -18,8 +18,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from eventmint.run_log import Progress, Silent
-from eventmint.serve.streams import plain
+from eventmint.run_log import Progress, Silent, fields, log
+from eventmint.serve.streams import plain, talks_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -129,6 +129,9 @@ def watching(stream: TextIO, is_silent: bool = False) -> Iterator[Progress]:
     if is_silent:
         yield Silent()
         return
+    if talks_json():
+        yield LoggedProgress(stream)
+        return
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     if not stream.isatty() or console.is_dumb_terminal:
         yield PlainProgress(stream)
@@ -215,6 +218,25 @@ class PlainProgress(_Watcher):
         with suppress(OSError):  # nobody listens any more: no reason to stop a run
             self._stream.write(f"{line}\n")
             self._stream.flush()
+
+
+class LoggedProgress(PlainProgress):
+    """Logs what `PlainProgress` would write."""
+
+    def write(self, line: str) -> None:
+        self._wrote = time.monotonic()
+        stage = self._stage
+        log.info(
+            "%s",
+            " ".join(line.split()),
+            extra=fields(
+                stage=stage.name,
+                files=stage.done_files,
+                bytes=stage.done_bytes,
+                lines=stage.lines,
+                seconds=round(self._wrote - stage.started, 3),
+            ),
+        )
 
 
 class LiveProgress(_Watcher):
