@@ -11,12 +11,14 @@ import dataclasses
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 from eventmint.errors import FixSettings
 from eventmint.values import EVENT_COLUMNS, EVENT_TYPES, EventRules
@@ -84,6 +86,21 @@ class ReportSettings:
         return timedelta(minutes=self.late_minutes) if self.late_minutes else None
 
 
+HAPPENINGS = ("run_failed", "law_broken", "quarantine", "set_aside", "anomaly", "stale")
+
+
+@dataclass(frozen=True)
+class NotifySettings:
+    webhooks: tuple[str, ...] = ()
+    sns_topic: str = ""
+    on: tuple[str, ...] = HAPPENINGS
+
+    @property
+    def has_anybody(self) -> bool:
+        """Whether there is anybody to tell anything."""
+        return bool(self.on and (self.webhooks or self.sns_topic))
+
+
 @dataclass(frozen=True)
 class AwsSettings:
     region: str = "us-west-2"
@@ -102,6 +119,7 @@ class Settings:
     quality: QualitySettings = field(default_factory=QualitySettings)
     query: QuerySettings = field(default_factory=QuerySettings)
     report: ReportSettings = field(default_factory=ReportSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
     aws: AwsSettings = field(default_factory=AwsSettings)
     home: Path = field(default_factory=Path.cwd)
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -148,9 +166,12 @@ def _location(home: Path, place: str) -> str:
     return place.rstrip("/") if place.startswith("s3://") else str(home / place)
 
 
-SECTIONS = ("source", "contract", "lake", "run", "quality", "query", "report", "aws")
+SECTIONS = ("source", "contract", "lake", "run", "quality", "query", "report", "notify", "aws")
+# Whoever knows such a value may do something with it: it is never shown.
+SECRETS = frozenset({"notify.webhooks"})
 ENGINES = ("duckdb", "spark")
 TARGETS = ("local", "aws")
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 MEANINGS = {
     "source.path": "folder with the events, one file, or s3://bucket/prefix; relative to this file",
     "source.pattern": "which files below it; ** spans folders",
@@ -173,6 +194,9 @@ MEANINGS = {
     "report.title": "heading of report and dashboard",
     "report.products": "how many products its table lists",
     "report.late_minutes": "pages call data late when the newest event is older; 0 for never",
+    "notify.webhooks": "URLs that get a JSON document when something happens",
+    "notify.sns_topic": "ARN of a topic that gets the same",
+    "notify.on": "what happens that is told: docs/watching.md",
     "aws.region": "where the stack is",
     "aws.id": "names the stack capstone-<id> and its databases bronze_<id>, silver_<id>, gold_<id>",
     "aws.account": "twelve digits; empty: that of the credentials in use",
@@ -302,7 +326,33 @@ def _coerce(dotted: str, value: Any, kind: type, where: str) -> Any:
         return (value,)
     elif isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return tuple(value)
-    raise FixSettings(f"{where}: `{dotted}` is {value!r}, expected {_describe(kind)}.")
+    shown = "wrong" if dotted in SECRETS else repr(value)
+    raise FixSettings(f"{where}: `{dotted}` is {shown}, expected {_describe(kind)}.")
+
+
+def shown_value(settings: Settings, dotted: str) -> Any:
+    """Return a value in force as it may be shown: of an address that is a secret only the host."""
+    section, _, key = dotted.partition(".")
+    value = getattr(getattr(settings, section), key)
+    if dotted in SECRETS:
+        return [*map(_host_alone, value)]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _host_alone(secret: str) -> str:
+    address = urlsplit(secret)
+    return f"{address.scheme}://{address.netloc}/..."
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        address = urlsplit(text)
+        address.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return False
+    is_plain = text.isascii() and text.isprintable() and " " not in text
+    is_open = address.scheme in ("http", "https") and "@" not in address.netloc
+    return is_plain and is_open and bool(address.hostname)
 
 
 def _describe(kind: type) -> str:
@@ -364,6 +414,18 @@ def _check(settings: Settings) -> None:
         "contract.event_types",
         "must name at least one event type",
     )
+    notify = settings.notify
+    need(
+        all(map(_is_web_address, notify.webhooks)),
+        "notify.webhooks",
+        "must be addresses such as https://host/path",
+    )
+    need(
+        not notify.sns_topic or bool(_TOPIC.fullmatch(notify.sns_topic)),
+        "notify.sns_topic",
+        "must be the ARN of a standard topic, such as arn:aws:sns:us-west-2:123456789012:shop",
+    )
+    need(set(notify.on) <= set(HAPPENINGS), "notify.on", f"may name {', '.join(HAPPENINGS)}")
     need(run.engine in ENGINES, "run.engine", f"must be one of {', '.join(ENGINES)}")
     need(run.target in TARGETS, "run.target", f"must be one of {', '.join(TARGETS)}")
     key = settings.dedup_key

@@ -36,7 +36,7 @@ from eventmint.engine.duckdb_engine import DuckDBEngine
 from eventmint.engine.parquet import arrow_schema, read_rows, write_table
 from eventmint.engine.protocol import Engine
 from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld, TryAgain
-from eventmint.heralds import log_run
+from eventmint.heralds import Heralds
 from eventmint.maintenance.everything import maintain, merge_crowded, plan_maintenance
 from eventmint.outlook import judge_hours
 from eventmint.pipeline import Run, batches, ledger_entries, load_ledger, replan_on_conflict, take_in
@@ -123,8 +123,13 @@ class Lake:
         moment = now or datetime.now(UTC)
         root = os.fspath(source) if source is not None else self.settings.source_location
         with run_named(run_name(moment)):
-            report = self._run(root, moment, only)
-            log_run(report)
+            heralds = Heralds(self.settings, self._catalog, moment)
+            try:
+                report = self._run(root, moment, only)
+            except Exception as err:
+                heralds.fail(err)
+                raise
+            heralds.end(report)
             return report
 
     @telling_trouble()

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from eventmint.config import Settings, known_keys
+from eventmint.config import Settings, known_keys, shown_value
 from eventmint.errors import EventmintError
 from eventmint.storage import is_s3
 from eventmint.tables.catalog import LakeCatalog, lake_folder_is_writable
@@ -56,18 +56,14 @@ def examine(settings: Settings, count_new_files: Callable[[], int]) -> list[Chec
 
 def settings_with_origins(settings: Settings) -> list[dict[str, Any]]:
     """Return each key with the value in force and where it came from."""
-    rows = []
-    for dotted in known_keys():
-        section, _, key = dotted.partition(".")
-        value = getattr(getattr(settings, section), key)
-        rows.append(
-            {
-                "key": dotted,
-                "value": list(value) if isinstance(value, tuple) else value,
-                "origin": settings.origins.get(dotted, "default"),
-            }
-        )
-    return rows
+    return [
+        {
+            "key": dotted,
+            "value": shown_value(settings, dotted),
+            "origin": settings.origins.get(dotted, "default"),
+        }
+        for dotted in known_keys()
+    ]
 
 
 def _python() -> Check:

@@ -20,6 +20,7 @@ from eventmint.errors import EventmintError, FixData, FixSettings, TryAgain
 TRIES = 5
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
+HASTY_SECONDS = 5
 
 _NO_CREDENTIALS = "Set AWS_PROFILE, run `aws sso login` or `aws configure`, or export AWS_ACCESS_KEY_ID."
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
@@ -65,9 +66,10 @@ _BUSY = frozenset(
 )
 
 
-def client(service: str, region: str) -> Any:
+def client(service: str, region: str, *, is_patient: bool = True) -> Any:
     """Return a client of one AWS service.
 
+    Args: is_patient: whether it may take minutes; else it gives up after some ten seconds.
     Raises: FixSettings: boto3 is missing, or the region or the profile can't be.
     """
     try:
@@ -79,9 +81,9 @@ def client(service: str, region: str) -> Any:
             "Install it with `pip install eventmint[aws]`.",
         ) from err
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": TRIES},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": TRIES if is_patient else 2},
+        connect_timeout=CONNECT_SECONDS if is_patient else HASTY_SECONDS,
+        read_timeout=READ_SECONDS if is_patient else HASTY_SECONDS,
     )
     with telling():
         return _session(_surroundings(), boto3).client(service, region_name=region, config=config)
