@@ -102,6 +102,19 @@ class NotifySettings:
 
 
 @dataclass(frozen=True)
+class LineageSettings:
+    file: str = ""
+    url: str = ""
+    api_key: str = ""
+    namespace: str = "eventmint"
+
+    @property
+    def has_anybody(self) -> bool:
+        """Whether lineage goes anywhere."""
+        return bool(self.file or self.url)
+
+
+@dataclass(frozen=True)
 class AwsSettings:
     region: str = "us-west-2"
     id: str = ""
@@ -120,6 +133,7 @@ class Settings:
     query: QuerySettings = field(default_factory=QuerySettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
+    lineage: LineageSettings = field(default_factory=LineageSettings)
     aws: AwsSettings = field(default_factory=AwsSettings)
     home: Path = field(default_factory=Path.cwd)
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -166,9 +180,9 @@ def _location(home: Path, place: str) -> str:
     return place.rstrip("/") if place.startswith("s3://") else str(home / place)
 
 
-SECTIONS = ("source", "contract", "lake", "run", "quality", "query", "report", "notify", "aws")
+SECTIONS = ("source", "contract", "lake", "run", "quality", "query", "report", "notify", "lineage", "aws")
 # Whoever knows such a value may do something with it: it is never shown.
-SECRETS = frozenset({"notify.webhooks"})
+SECRETS = frozenset({"notify.webhooks", "lineage.url", "lineage.api_key"})
 ENGINES = ("duckdb", "spark")
 TARGETS = ("local", "aws")
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
@@ -197,6 +211,10 @@ MEANINGS = {
     "notify.webhooks": "URLs that get a JSON document when something happens",
     "notify.sns_topic": "ARN of a topic that gets the same",
     "notify.on": "what happens that is told: docs/watching.md",
+    "lineage.file": "each run is appended as OpenLineage events, one JSON object a line",
+    "lineage.url": "the same is posted there, such as http://host:5000/api/v1/lineage",
+    "lineage.api_key": "sent as a bearer token; better in EVENTMINT_LINEAGE__API_KEY than in a file",
+    "lineage.namespace": "of the job `run`",
     "aws.region": "where the stack is",
     "aws.id": "names the stack capstone-<id> and its databases bronze_<id>, silver_<id>, gold_<id>",
     "aws.account": "twelve digits; empty: that of the credentials in use",
@@ -335,11 +353,13 @@ def shown_value(settings: Settings, dotted: str) -> Any:
     section, _, key = dotted.partition(".")
     value = getattr(getattr(settings, section), key)
     if dotted in SECRETS:
-        return [*map(_host_alone, value)]
+        return _host_alone(value) if isinstance(value, str) else [*map(_host_alone, value)]
     return list(value) if isinstance(value, tuple) else value
 
 
 def _host_alone(secret: str) -> str:
+    if not _is_web_address(secret):
+        return secret and "(set)"
     address = urlsplit(secret)
     return f"{address.scheme}://{address.netloc}/..."
 
@@ -425,6 +445,18 @@ def _check(settings: Settings) -> None:
         "notify.sns_topic",
         "must be the ARN of a standard topic, such as arn:aws:sns:us-west-2:123456789012:shop",
     )
+    lineage = settings.lineage
+    need(
+        not lineage.url or _is_web_address(lineage.url),
+        "lineage.url",
+        "must be an address such as http://host/",
+    )
+    need(
+        lineage.api_key.isascii() and lineage.api_key.isprintable(),
+        "lineage.api_key",
+        "must be of printable ASCII characters",
+    )
+    need(bool(lineage.namespace), "lineage.namespace", "must not be empty")
     need(set(notify.on) <= set(HAPPENINGS), "notify.on", f"may name {', '.join(HAPPENINGS)}")
     need(run.engine in ENGINES, "run.engine", f"must be one of {', '.join(ENGINES)}")
     need(run.target in TARGETS, "run.target", f"must be one of {', '.join(TARGETS)}")

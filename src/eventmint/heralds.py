@@ -1,4 +1,4 @@
-"""Heralds: what a run tells the world beside its result: a line of the log, notices.
+"""Heralds: what a run tells the world beside its result: a line of the log, lineage, notices.
 
 None of it can stop a run: what it has done is done, and what cannot be told is a warning.
 """
@@ -6,21 +6,25 @@ None of it can stop a run: what it has done is done, and what cannot be told is 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from eventmint.config import Settings
+from eventmint.contracts import ANSWERS, contract
 from eventmint.errors import Bug, EventmintError, LockHeld
 from eventmint.outlook import judge_hours
 from eventmint.pipeline import ledger_entries
 from eventmint.run_log import fields, run_name
 from eventmint.serve.documents import quarantine_complaint, staleness
 from eventmint.tables.catalog import LakeCatalog
+from eventmint.tables.plan import live_files
 from eventmint.values import LedgerEntry, RunReport
 from eventmint.watching import figures, notices, series
 from eventmint.watching.anomalies import Anomalies
+from eventmint.watching.lineage import RunLineage
 from eventmint.watching.tell import tell
 
 log = logging.getLogger(__name__)
@@ -29,22 +33,39 @@ log = logging.getLogger(__name__)
 class Heralds:
     """What tells of one run, from before it begins."""
 
-    def __init__(self, settings: Settings, catalog: LakeCatalog, moment: datetime) -> None:
+    def __init__(self, settings: Settings, catalog: LakeCatalog, source: str, moment: datetime) -> None:
         self._settings, self._catalog, self._moment = settings, catalog, moment
+        self._started = time.perf_counter()
+        self._lineage = RunLineage(settings.lineage, settings.home, catalog.location, source, moment)
         self._complete_before: datetime | None = None
         if self._wants_anomalies:
             with suppress(Exception):  # whatever is wrong with the lake, the run says it
                 self._complete_before = figures.complete_until(ledger_entries(catalog), moment)
 
+    def begin(self) -> None:
+        """There is something to take in."""
+        with _warning():
+            self._lineage.begin()
+
     def end(self, report: RunReport) -> None:
         _log_run(report)
+        with _warning():
+            if self._settings.lineage.has_anybody and (report.changed or self._lineage.has_begun):
+                took, rows = report.totals.lines, rows_written(self._catalog, report)
+                self._lineage.complete(self._now, report.files_landed, took, rows)
         self._tell(lambda: self._notices(report), report.run_id, is_over=True)
 
     def fail(self, err: Exception) -> None:
         if isinstance(err, LockHeld):  # its turn comes
             return
         error = err if isinstance(err, EventmintError) else Bug(f"{type(err).__name__}: {err}.")
+        with _warning():
+            self._lineage.fail(self._now, error)
         self._tell(lambda: [notices.of_error(error)], run_name(self._moment), is_over=False)
+
+    @property
+    def _now(self) -> datetime:
+        return self._moment + timedelta(seconds=time.perf_counter() - self._started)
 
     @property
     def _wants_anomalies(self) -> bool:
@@ -76,6 +97,19 @@ class Heralds:
             return Anomalies()
         hours = (complete - before) // figures.HOUR if before else series.DAY
         return judge_hours(self._catalog, entries, complete, min(hours, series.DAY))
+
+
+def rows_written(catalog: LakeCatalog, report: RunReport) -> dict[str, int]:
+    """Return the rows that a run wrote, by table: new ones, and of the answers those of the days it made."""
+    rows = {
+        "bronze.events": report.totals.valid + report.totals.quarantined,
+        "silver.events_cleaned": max(0, report.totals.events),
+    }
+    for answer in ANSWERS:
+        shape = contract(f"gold.{answer}")
+        files = live_files(catalog.load(shape), shape, days=set(report.days))
+        rows[shape.table] = sum(file.rows for file in files)
+    return rows
 
 
 def _log_run(report: RunReport) -> None:

@@ -18,7 +18,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -123,9 +123,9 @@ class Lake:
         moment = now or datetime.now(UTC)
         root = os.fspath(source) if source is not None else self.settings.source_location
         with run_named(run_name(moment)):
-            heralds = Heralds(self.settings, self._catalog, moment)
+            heralds = Heralds(self.settings, self._catalog, root, moment)
             try:
-                report = self._run(root, moment, only)
+                report = self._run(root, moment, only, heralds.begin)
             except Exception as err:
                 heralds.fail(err)
                 raise
@@ -133,7 +133,9 @@ class Lake:
             return report
 
     @telling_trouble()
-    def _run(self, root: str, moment: datetime, only: Collection[str] | None) -> RunReport:
+    def _run(
+        self, root: str, moment: datetime, only: Collection[str] | None, begin: Callable[[], None]
+    ) -> RunReport:
         started = time.perf_counter()
         settings = self.settings
         if not is_s3(root) and not Path(root).exists():
@@ -146,6 +148,8 @@ class Lake:
                 settle_seconds=settings.source.settle_seconds,
                 only=only,
             )
+            if listing.files:
+                begin()
             with self._concluding(run, listing, started) as reports:
                 for batch in batches(listing.files, settings.run.batch_mb << 20):
                     take_in(run, batch)
