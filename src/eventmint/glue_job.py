@@ -32,7 +32,8 @@ CONTEXT = "events"  # the bookmark's name for the source: renaming it would star
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run once; return 0, or 1 after an error that was told in one line."""
-    from eventmint.errors import EventmintError
+    from eventmint.aws.metrics import metrics_of_failure
+    from eventmint.errors import EventmintError, LawBroken
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     for chatty in ("botocore", "pyiceberg", "py4j"):
@@ -44,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run(options, bookmark)
     except EventmintError as err:
         log.error("error: %s", err)  # noqa: TRY400 - one line says what, where and what to do
-        _put_metrics(options, {"Runs": 1.0, "RunFailed": 1.0})
+        _put_metrics(options, metrics_of_failure(breaks_law=isinstance(err, LawBroken)))
         return err.exit_code
     except Exception:
-        _put_metrics(options, {"Runs": 1.0, "RunFailed": 1.0})
+        _put_metrics(options, metrics_of_failure(breaks_law=False))
         raise
     return 0
 
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
     """Take in what is new, in S3 and the Glue catalog; say what was done in the log and in metrics."""
+    from eventmint.aws.metrics import metrics_of_run
     from eventmint.aws.published import DATABASE
     from eventmint.config import load_settings
     from eventmint.errors import LawBroken
@@ -108,16 +110,7 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
     )
     if complaint:
         log.warning("%s", complaint)
-    metrics = {
-        "Runs": 1.0,
-        "RunFailed": 0.0,
-        "Lines": float(report.totals.lines),
-        "Events": float(report.totals.events),
-        "QuarantineRate": report.quarantine_rate,
-    }
-    if ledger.newest_event is not None:
-        metrics["FreshnessMinutes"] = (datetime.now(UTC) - ledger.newest_event).total_seconds() / 60
-    _put_metrics(options, metrics)
+    _put_metrics(options, metrics_of_run(report, ledger.newest_event, datetime.now(UTC)))
 
 
 def _fetch_database(root: str, folder: Path) -> None:

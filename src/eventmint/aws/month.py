@@ -18,6 +18,7 @@ from eventmint.aws.cost import (
     load_prices,
     storage_cost,
 )
+from eventmint.aws.metrics import UNITS
 
 MILLION = 1_000_000
 _PART_BYTES = 8 << 20  # from this size on a file is uploaded in parts
@@ -75,7 +76,7 @@ class Plan:
     source_days: int = 30
     log_mb_per_run: int = 5
     alarms: int = 3
-    metrics: int = 3
+    metrics: int = len(UNITS)
     keys: int = 0
 
     @property
@@ -113,7 +114,7 @@ WHY = {
     "source_days": "source files expire after so many days",
     "log_mb_per_run": "written by a run; assumed",
     "alarms": "job failed, no fresh data, quarantine",
-    "metrics": "of our own, for them",
+    "metrics": "of our own, which each run sends",
     "keys": "customer managed KMS keys",
     "lines_per_second": "the largest run on record here: this machine, this engine, not Glue",
     "batches_per_run": "by the size of the source files",

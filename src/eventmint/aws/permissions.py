@@ -36,7 +36,7 @@ PERMISSIONS: dict[str, dict[str, str]] = {
         "logs:CreateLogStream": "Glue opens a log stream for the driver and each executor",
         "logs:PutLogEvents": "Glue writes the logs of driver and executors",
         "logs:AssociateKmsKey": "Glue ties the key of the security configuration to the log group",
-        "cloudwatch:PutMetricData": "RunFailed, FreshnessMinutes, QuarantineRate, Runs (namespace eventmint); Glue's own metrics (Glue)",
+        "cloudwatch:PutMetricData": "the figures of a run (namespace eventmint); Glue's own metrics (Glue)",
     },
     "OptimizerRole": {
         "s3:GetObject": "Glue's optimizers read the data and metadata of the two large tables",
