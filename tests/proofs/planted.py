@@ -104,7 +104,7 @@ BUGS = (
         "forgiving parser: NaN is a number",
         "bronze/judge.py",
         "parse_constant=_refuse_constant",
-        "parse_constant=_Number",
+        "parse_constant=Number",
         (f"{JUDGE}::test_what_rfc_8259_refuses_is_refused_anywhere_in_a_line",),
     ),
     Bug(
@@ -131,7 +131,7 @@ BUGS = (
     Bug(
         "a price passes through a float",
         "bronze/judge.py",
-        "price = _decimal(value)",
+        "price = decimal_of(value)",
         "price = Decimal(repr(float(value) * 3 / 3))",
         (f"{JUDGE}::test_any_number_is_judged_like_the_oracle",),
     ),
@@ -145,7 +145,7 @@ BUGS = (
     Bug(
         "unknown fields are dropped",
         "bronze/judge.py",
-        "_to_json(event) if event else None",
+        "to_json(event) if event else None",
         "None",
         (f"{JUDGE}::test_numbers_of_unknown_fields_are_kept_to_the_last_digit",),
     ),
@@ -159,8 +159,8 @@ BUGS = (
     Bug(
         "the bytes of a quarantined line are lost",
         "bronze/parse.py",
-        "rows.append((*[None] * 10, verdict.problem, number, line))",
-        'rows.append((*[None] * 10, verdict.problem, number, b""))',
+        "return (*[None] * 10, verdict.problem, line_number, line)",
+        'return (*[None] * 10, verdict.problem, line_number, b"")',
         (f"{PARSE}::test_a_quarantined_line_keeps_its_number_and_its_bytes",),
     ),
     Bug(

@@ -57,19 +57,19 @@ class Verdict:
     unknown: tuple[str, ...] = ()
 
 
-class _Number(str):
+class Number(str):
     """A JSON number as it was written: nothing is lost to a float on the way."""
 
     __slots__ = ()
 
 
-class _Integer(_Number):
+class Integer(Number):
     """A JSON number without fraction and exponent."""
 
     __slots__ = ()
 
 
-class _Pairs(list[tuple[str, Any]]):
+class Pairs(list[tuple[str, Any]]):
     """A JSON object as it was written: a key may occur twice."""
 
 
@@ -81,25 +81,36 @@ def judge_line(line: bytes, rules: EventRules, latest_us: int) -> Verdict:
         rules: the shop's part of the contract.
         latest_us: the latest instant an event may have, UTC microseconds (the run's start + 24 h).
     """
+    text = read_text(line, rules)
+    event = read_object(line, text) if isinstance(text, str) else text
+    return judge_event(event, rules, latest_us) if isinstance(event, dict) else event
+
+
+def read_text(line: bytes, rules: EventRules) -> str | Verdict:
+    """Return a line as text, or the verdict of one that cannot be read as such."""
     if len(line) > rules.max_line_bytes:
         return Verdict("line_too_long")
     try:
-        text = line.decode("utf-8")
+        return line.decode("utf-8")
     except UnicodeDecodeError:
         return Verdict("not_utf8")
+
+
+def read_object(line: bytes, text: str) -> dict[str, Any] | Verdict:
+    """Return the JSON object of a line, those within it as `Pairs`, or the verdict of a line that is none."""
     if nesting_depth(line) > MAX_DEPTH:
         return Verdict("nesting_too_deep")
     try:
         event = _DECODER.decode(text)
         if "\\u" in text:
-            _to_json(event).encode()  # a lone surrogate has no encoding
+            to_json(event).encode()  # a lone surrogate has no encoding
     except ValueError:
         return Verdict("json_invalid")
-    if not isinstance(event, _Pairs):
+    if not isinstance(event, Pairs):
         return Verdict("not_an_object")
     if _has_duplicate_key(event):
         return Verdict("duplicate_key")
-    return _judge_fields(dict(event), rules, latest_us)
+    return dict(event)
 
 
 def nesting_depth(line: bytes) -> int:
@@ -115,18 +126,19 @@ def _refuse_constant(_: str) -> NoReturn:
 
 
 def _has_duplicate_key(value: Any) -> bool:
-    if isinstance(value, _Pairs):
+    if isinstance(value, Pairs):
         keys = {key for key, _ in value}
         return len(keys) < len(value) or any(_has_duplicate_key(item) for _, item in value)
     return isinstance(value, list) and any(map(_has_duplicate_key, value))
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_Pairs, parse_float=_Number, parse_int=_Integer, parse_constant=_refuse_constant
+    object_pairs_hook=Pairs, parse_float=Number, parse_int=Integer, parse_constant=_refuse_constant
 )
 
 
-def _judge_fields(event: dict[str, Any], rules: EventRules, latest_us: int) -> Verdict:
+def judge_event(event: dict[str, Any], rules: EventRules, latest_us: int) -> Verdict:
+    """Return the verdict of an event by its fields, which are taken out of it."""
     required = _required_fields(event.get("event_type"), rules)
     values: list[Any] = []
     reasons = []
@@ -141,7 +153,7 @@ def _judge_fields(event: dict[str, Any], rules: EventRules, latest_us: int) -> V
             reasons.append(f"{name}_{reason}")
     if reasons:
         return Verdict(", ".join(reasons))
-    return Verdict(None, tuple(values), _to_json(event) if event else None, tuple(event))
+    return Verdict(None, tuple(values), to_json(event) if event else None, tuple(event))
 
 
 def _required_fields(event_type: object, rules: EventRules) -> frozenset[str]:
@@ -161,7 +173,7 @@ Check = Callable[[Any, EventRules, int], tuple[Any, str | None]]
 
 
 def _check_text(value: Any, _rules: EventRules, _latest_us: int) -> tuple[Any, str | None]:
-    return (value, None) if _is_text(value) else (None, "wrong_type")
+    return (value, None) if is_text(value) else (None, "wrong_type")
 
 
 def _check_id(value: Any, rules: EventRules, latest_us: int) -> tuple[Any, str | None]:
@@ -195,7 +207,7 @@ def _check_timestamp(value: Any, rules: EventRules, latest_us: int) -> tuple[Any
 
 
 def _check_quantity(value: Any, _rules: EventRules, _latest_us: int) -> tuple[Any, str | None]:
-    if not isinstance(value, _Integer):
+    if not isinstance(value, Integer):
         return None, "wrong_type"
     # The length first: int() refuses texts of more than 4,300 digits.
     if len(value) > _QUANTITY_DIGITS or not 1 <= int(value) <= MAX_QUANTITY:
@@ -204,9 +216,9 @@ def _check_quantity(value: Any, _rules: EventRules, _latest_us: int) -> tuple[An
 
 
 def _check_price(value: Any, _rules: EventRules, _latest_us: int) -> tuple[Any, str | None]:
-    if not isinstance(value, _Number):
+    if not isinstance(value, Number):
         return None, "wrong_type"
-    price = _decimal(value)
+    price = decimal_of(value)
     if price is None or price < 0 or price >= PRICE_LIMIT:
         return None, "out_of_range"
     exact = price.quantize(PRICE_STEP)
@@ -215,7 +227,7 @@ def _check_price(value: Any, _rules: EventRules, _latest_us: int) -> tuple[Any, 
     return abs(exact), None
 
 
-def _decimal(text: str) -> Decimal | None:
+def decimal_of(text: str) -> Decimal | None:
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -228,8 +240,8 @@ def _decimal(text: str) -> Decimal | None:
         )
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and not isinstance(value, _Number)
+def is_text(value: Any) -> bool:
+    return isinstance(value, str) and not isinstance(value, Number)
 
 
 _CHECKS: dict[str, Check] = {
@@ -245,14 +257,14 @@ _CHECKS: dict[str, Check] = {
 }
 
 
-def _to_json(value: Any) -> str:
+def to_json(value: Any) -> str:
     """JSON text of a parsed value, numbers as they were written."""
-    if isinstance(value, _Number):
+    if isinstance(value, Number):
         return str(value)
-    if isinstance(value, dict | _Pairs):
+    if isinstance(value, dict | Pairs):
         pairs = value.items() if isinstance(value, dict) else value
-        body = ", ".join(f"{_to_json(key)}: {_to_json(item)}" for key, item in pairs)
+        body = ", ".join(f"{to_json(key)}: {to_json(item)}" for key, item in pairs)
         return "{" + body + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_to_json, value)) + "]"
+        return "[" + ", ".join(map(to_json, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -19,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventmint.bronze.judge import judge_line
+from eventmint.bronze.judge import Verdict, judge_line
 from eventmint.values import CART_EVENTS, EVENT_COLUMNS, EVENT_FIELDS, EventRules
 
 KEPT_RAW_BYTES = 4096
@@ -47,6 +48,7 @@ _COLUMNS = pa.schema(
 )
 
 Shape = tuple[str, ...]
+Row = tuple[object, ...]
 
 # Grammar of the values an ordinary line may have (RE2). Anything rarer is for the judge.
 _ESCAPE = (
@@ -83,7 +85,7 @@ _EVENTS = f"SELECT json_transform(line, '{_TRANSFORM}') AS event FROM vouched"  
 _SELECT = f"SELECT event.timestamp AS event_time, {_FIELDS} FROM ({_EVENTS})"  # noqa: S608 - constants only
 
 
-class BlockParser:
+class LineParser(ABC):
     """Turns blocks of lines into rows of bronze.
 
     Attributes:
@@ -97,10 +99,46 @@ class BlockParser:
         self.blank_count = 0
         self.valid_count = 0
         self.quarantined_count = 0
-        self.judged_count = 0
         self.unknown_fields: Counter[str] = Counter()
         self._rules = rules
         self._latest_us = latest_us
+
+    @abstractmethod
+    def parse(self, block: bytes, first_line_number: int) -> pa.Table:
+        """Return one row per line of the block that is not blank, in no particular order.
+
+        Args:
+            block: lines joined by newlines, without the last one's newline.
+            first_line_number: number of the block's first line in its file, counted from 1.
+        """
+
+    def close(self) -> None:  # noqa: B027 - not every parser holds something
+        """Give back what the parser holds."""
+
+    def too_long(self, start: bytes, size: int, sha256: str, line_number: int) -> pa.Table:
+        """Return the row of a line that was too long to be held: its first bytes, size and SHA-256."""
+        self.line_count += 1
+        self.quarantined_count += 1
+        return rows_to_table([_too_long_row(start, size, sha256, line_number)])
+
+    def row_of(self, verdict: Verdict, line: bytes, line_number: int) -> Row:
+        """Return the row of a line that was judged, and count it."""
+        if verdict.values is not None:
+            self.valid_count += 1
+            self.unknown_fields.update(verdict.unknown)
+            return (*verdict.values, verdict.extra, None, None, None)
+        self.quarantined_count += 1
+        if verdict.problem == "line_too_long":
+            return _too_long_row(line, len(line), hashlib.sha256(line).hexdigest(), line_number)
+        return (*[None] * 10, verdict.problem, line_number, line)
+
+
+class BlockParser(LineParser):
+    """Parses lines that are events as the contract writes them."""
+
+    def __init__(self, rules: EventRules, latest_us: int) -> None:
+        super().__init__(rules, latest_us)
+        self.judged_count = 0
         self._shapes: set[Shape] = set()
         self._pattern: str | None = None
         self._duckdb = _engine().cursor()
@@ -109,12 +147,6 @@ class BlockParser:
         self._duckdb.close()
 
     def parse(self, block: bytes, first_line_number: int) -> pa.Table:
-        """Return one row per line of the block that is not blank, in no particular order.
-
-        Args:
-            block: lines joined by newlines, without the last one's newline.
-            first_line_number: number of the block's first line in its file, counted from 1.
-        """
         lines = pc.split_pattern(pa.scalar(block, pa.binary()), "\n").values
         self.line_count += len(lines)
         if not self._shapes:
@@ -132,12 +164,6 @@ class BlockParser:
         judged = self._judge(lines, self._not_blank(lines, pc.invert(vouched)), first_line_number)
         padded = pa.table([*events.columns, *_nulls(events.num_rows)], schema=_COLUMNS)
         return pa.concat_tables([padded, judged])
-
-    def too_long(self, start: bytes, size: int, sha256: str, line_number: int) -> pa.Table:
-        """Return the row of a line that was too long to be held: its first bytes, size and SHA-256."""
-        self.line_count += 1
-        self.quarantined_count += 1
-        return _rows([_too_long_row(start, size, sha256, line_number)])
 
     def _doubtful(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
         first, last = (pa.scalar(us, times.type) for us in (0, self._latest_us))
@@ -180,21 +206,11 @@ class BlockParser:
             line: bytes = lines[position].as_py()
             self.judged_count += 1
             verdict = judge_line(line, self._rules, self._latest_us)
-            if verdict.values is not None:
-                self.valid_count += 1
-                self.unknown_fields.update(verdict.unknown)
-                rows.append((*verdict.values, verdict.extra, None, None, None))
-                if not verdict.unknown:
-                    unseen.append(line)
-                continue
-            self.quarantined_count += 1
-            number = first_line_number + position
-            if verdict.problem == "line_too_long":
-                rows.append(_too_long_row(line, len(line), hashlib.sha256(line).hexdigest(), number))
-            else:
-                rows.append((*[None] * 10, verdict.problem, number, line))
+            rows.append(self.row_of(verdict, line, first_line_number + position))
+            if verdict.values is not None and not verdict.unknown:
+                unseen.append(line)
         self._learn(unseen)
-        return _rows(rows)
+        return rows_to_table(rows)
 
     def _learn(self, lines: Iterable[bytes]) -> None:
         """Add the key orders of lines to those that can be vouched for."""
@@ -297,12 +313,12 @@ def _nulls(count: int) -> list[pa.Array]:
     return [pa.nulls(count, _COLUMNS.field(name).type) for name in ("extra", "problem", "line_number", "raw")]
 
 
-def _too_long_row(line: bytes, size: int, sha256: str, line_number: int) -> tuple[object, ...]:
+def _too_long_row(line: bytes, size: int, sha256: str, line_number: int) -> Row:
     kept = json.dumps({"raw_bytes": size, "raw_sha256": sha256})
     return (*[None] * 9, kept, "line_too_long", line_number, line[:KEPT_RAW_BYTES])
 
 
-def _rows(rows: list[tuple[object, ...]]) -> pa.Table:
+def rows_to_table(rows: list[Row]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)
     return pa.table(
         [pa.array(values, kind) for values, kind in zip(columns, _COLUMNS.types, strict=True)],
