@@ -13,6 +13,8 @@ ABOVE = 95.0
 MODULES = (
     "eventmint.bronze.parse",
     "eventmint.bronze.judge",
+    "eventmint.bronze.mapped",
+    "eventmint.bronze.mapped_fields",
     "eventmint.bronze.land",
     "eventmint.silver.refine",
     "eventmint.gold.aggregate",

@@ -61,6 +61,8 @@ BREAKING: list[tuple[Path_, Any, str, str]] = [
     ((*EVENTS, "optional"), ["user_id"], "events.user_id", "may be missing"),
     ((*EVENTS, "max_line_bytes"), 99, "events.max_line_bytes", "1,048,576, now 99"),
     ((*EVENTS, "dedup"), ["user_id"], "events.dedup", "content, now user_id"),
+    ((*EVENTS, "format"), "ga4", "events.format", "events, now ga4"),
+    ((*EVENTS, "mapping"), {"nothing": [""]}, "events.mapping", "events is read in another way"),
 ]
 HARMLESS: list[tuple[Path_, Any, str, str]] = [
     (("tables", "gold.new"), {"grain": "", "columns": {}}, "gold.new", "a new table"),
@@ -107,6 +109,15 @@ def test_a_field_that_must_be_there_again_breaks_the_shop() -> None:
 
 def test_a_contract_is_equal_to_itself_however_it_was_saved() -> None:
     assert changes(NOW, json.loads(json.dumps(NOW))) == []
+
+
+def test_a_contract_that_was_saved_before_there_were_formats_is_one_of_events() -> None:
+    before = changed((*EVENTS, "format"), GONE)
+    del before["events"]["mapping"]
+    assert changes(before, NOW) == []
+    assert [change.subject for change in changes(before, changed((*EVENTS, "format"), "ga4"))] == [
+        "events.format"
+    ]
 
 
 # ---- the command -------------------------------------------------------------------------------------------

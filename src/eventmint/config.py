@@ -14,14 +14,15 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
 from eventmint.errors import FixSettings
-from eventmint.values import EVENT_COLUMNS, EVENT_TYPES, EventRules
+from eventmint.mappings import EVENTS, read_mapping
+from eventmint.values import EVENT_COLUMNS, EVENT_TYPES, EventMapping, EventRules
 
 CONFIG_FILE = "eventmint.toml"
 ENV_PREFIX = "EVENTMINT_"
@@ -37,6 +38,7 @@ MAX_LATE_MINUTES = 5_256_000  # ten years
 class SourceSettings:
     path: str = "data"
     pattern: str = "**/*.jsonl.gz"
+    format: str = EVENTS
     settle_seconds: float = 1.0
 
 
@@ -137,11 +139,15 @@ class Settings:
     aws: AwsSettings = field(default_factory=AwsSettings)
     home: Path = field(default_factory=Path.cwd)
     origins: Mapping[str, str] = field(default_factory=dict)
+    mapping: EventMapping | None = None
 
     @property
     def rules(self) -> EventRules:
         return EventRules(
-            self.contract.event_types, frozenset(self.contract.optional), self.contract.max_line_bytes
+            self.contract.event_types,
+            frozenset(self.contract.optional),
+            self.contract.max_line_bytes,
+            self.mapping,
         )
 
     @property
@@ -189,6 +195,7 @@ _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,25
 MEANINGS = {
     "source.path": "folder with the events, one file, or s3://bucket/prefix; relative to this file",
     "source.pattern": "which files below it; ** spans folders",
+    "source.format": "events, segment, ga4, snowplow, rees46-csv, or a mapping of your own, *.toml",
     "source.settle_seconds": "a file is finished when it has not changed for so long",
     "contract.event_types": "names an event may have",
     "contract.optional": "fields that may be missing; of user_id and session_id",
@@ -256,7 +263,15 @@ def load_settings(
     sections = {name: _build(name, values, origins) for name in SECTIONS}
     settings = Settings(**sections, home=base, origins=origins)
     _check(settings)
-    return settings
+    return replace(settings, mapping=_mapping_of(settings))
+
+
+def _mapping_of(settings: Settings) -> EventMapping | None:
+    try:
+        return read_mapping(settings.source.format, settings.home, settings.contract.event_types)
+    except FixSettings as err:
+        where = settings.origins.get("source.format", "default")
+        raise FixSettings(f"{where}: `source.format`: {err.message}", err.hint) from err
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from eventmint.config import Settings
 from eventmint.contracts import all_contracts
 from eventmint.errors import FixData
+from eventmint.mappings import EVENTS
 
 FORMAT = 1
 _HINT = "Save one with `eventmint --json contract show > contract.json`."
@@ -46,6 +47,8 @@ def contract_document(settings: Settings) -> dict[str, Any]:
             "optional": list(rules.optional),
             "max_line_bytes": rules.max_line_bytes,
             "dedup": list(settings.quality.dedup),
+            "format": settings.source.format,
+            "mapping": json.loads(settings.mapping.declared) if settings.mapping else {},
         },
         "tables": {
             shape.table: {
@@ -101,6 +104,17 @@ def _rules(old: Document, new: Document) -> Iterator[Change]:
             f"{before}, now {after}",
             "a lake keeps its key: it takes a new one to use another",
         )
+    yield from _format(old, new)
+
+
+def _format(old: Document, new: Document) -> Iterator[Change]:
+    # A contract that was saved before there were other formats says nothing of them.
+    before, after = (one.get("format", EVENTS) for one in (old, new))
+    if before != after:
+        breaks = "lines of the former format are quarantined from now on"
+        yield Change("events.format", f"{before}, now {after}", breaks)
+    elif old.get("mapping", {}) != new.get("mapping", {}):
+        yield Change("events.mapping", f"{after} is read in another way", "lines may mean something else")
 
 
 # ---- tables ------------------------------------------------------------------------------------------------

@@ -59,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--lake", required=True, help="s3://bucket/prefix of the tables")
     options.add_argument("--deployment-id", required=True, help="names the databases: bronze_<id> ...")
     options.add_argument("--region", default="us-west-2")
+    options.add_argument("--format", help="what the files hold: source.format, one that comes with eventmint")
+    options.add_argument("--pattern", help="which files: source.pattern")
     options.add_argument("--engine", default="spark", choices=["spark", "duckdb"])
     options.add_argument("--full-listing-every", type=int, default=12, metavar="N", help="runs")
     options.add_argument("--max-quarantine", type=float, default=0.01, metavar="SHARE")
@@ -81,6 +83,8 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
     wants_report = options.report == "true"
     flags = {
         "source.path": options.source,
+        "source.format": options.format,
+        "source.pattern": options.pattern,
         "lake.root": options.lake,
         "lake.database": DATABASE if wants_report else "",  # Athena answers here
         "run.engine": options.engine,

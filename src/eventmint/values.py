@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -26,6 +27,61 @@ NATURAL_KEY = ("event_time", "user_id", "session_id", "event_type", "product_id"
 EVENT_TYPES = ("page_view", "add_to_cart", "remove_from_cart", "purchase", "search")
 CART_EVENTS = frozenset({"add_to_cart", "remove_from_cart", "purchase"})
 ALWAYS_REQUIRED = frozenset({"timestamp", "user_id", "session_id", "event_type"})
+# Reasons of lines that are as they should be, and no event of the funnel: kept and counted, nothing to mend.
+EXPECTED_REASONS = frozenset({"event_type_ignored", "csv_header"})
+
+# A step into a JSON value: the member of an object by its name, the element of an array by its position, or
+# the first object of an array whose member (first) has a value (second).
+JsonPath = tuple[str | int | tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class FieldSource:
+    """Where a line of another format says what a field of the contract is.
+
+    Attributes:
+        paths: looked at in this order; the first value that is there is taken.
+        joined_by: where it is not None, the values of all paths are taken, with this text between them.
+        kind: how the value is read: `as_is`, `text`, `number`, or a time as `sql`, `s`, `ms`, `us`.
+        default: the value where nothing is there.
+    """
+
+    paths: tuple[JsonPath, ...] = ()
+    joined_by: str | None = None
+    kind: str = "as_is"
+    default: str | int | Decimal | None = None
+
+
+Fields = tuple[tuple[str, FieldSource], ...]
+
+
+@dataclass(frozen=True)
+class EventMapping:
+    """How the lines of another format say what the contract asks for.
+
+    Attributes:
+        columns: of the CSV record on each line; none: a JSON object on each.
+        delimiter: of CSV.
+        nothing: texts that stand for no value.
+        event_name: where a line says which event it is.
+        event_types: its names of events with ours; None for what is no event of the funnel.
+        fields: where a line says the other fields of the contract.
+        items: the array of products, each of which is an event.
+        item_events: the event types, in our words, whose array is looked at.
+        item_fields: the fields that each product says, instead of the line.
+        declared: the declaration that all this was read from, as JSON.
+    """
+
+    columns: tuple[str, ...]
+    delimiter: str
+    nothing: frozenset[str]
+    event_name: FieldSource
+    event_types: tuple[tuple[str, str | None], ...]
+    fields: Fields
+    items: JsonPath
+    item_events: frozenset[str]
+    item_fields: Fields
+    declared: str
 
 
 @dataclass(frozen=True)
@@ -36,11 +92,13 @@ class EventRules:
         event_types: the names an event may have; anything else is `event_type_unknown`.
         optional: fields of `user_id`, `session_id` that may be missing.
         max_line_bytes: a longer line is quarantined as `line_too_long` without being parsed.
+        mapping: how lines are read that are no events as the contract writes them.
     """
 
     event_types: tuple[str, ...] = EVENT_TYPES
     optional: frozenset[str] = frozenset()
     max_line_bytes: int = 1 << 20
+    mapping: EventMapping | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +205,11 @@ class Totals:
     key_conflicts: int = 0
 
 
+def bad_lines(quarantined: int, by_reason: Mapping[str, int]) -> int:
+    """How many of the quarantined lines are there against expectation; an expected reason stands alone."""
+    return quarantined - sum(by_reason.get(reason, 0) for reason in EXPECTED_REASONS)
+
+
 @dataclass(frozen=True)
 class RunReport:
     """What one run did.
@@ -196,8 +259,10 @@ class RunReport:
 
     @property
     def quarantine_rate(self) -> float:
-        judged = self.totals.valid + self.totals.quarantined
-        return self.totals.quarantined / judged if judged else 0.0
+        """The share of this run's lines that are bad; lines that are no event by rights are left out."""
+        bad = bad_lines(self.totals.quarantined, self.quarantined_by_reason)
+        judged = self.totals.valid + bad
+        return bad / judged if judged else 0.0
 
 
 @dataclass(frozen=True)

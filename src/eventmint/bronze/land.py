@@ -20,7 +20,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventmint.bronze.parse import KEPT_RAW_BYTES, WHITE_SPACE, BlockParser
+from eventmint.bronze.mapped import MappedParser
+from eventmint.bronze.parse import KEPT_RAW_BYTES, WHITE_SPACE, BlockParser, LineParser
 from eventmint.contracts import contract
 from eventmint.engine.parquet import TableFile, notes_of
 from eventmint.values import EventRules, LedgerEntry
@@ -86,7 +87,7 @@ def land(landing: Landing, chunks: Iterable[bytes], folder: Path) -> Landed:
         chunks: the decompressed bytes; the iterator raises at the end if they were not intact, and then
             nothing of the file remains.
     """
-    parsers = [BlockParser(landing.rules, landing.latest_us) for _ in range(landing.threads)]
+    parsers = [_parser_of(landing) for _ in range(landing.threads)]
     target = folder / f"{landing.entry.sha256}.parquet"
     output = TableFile(target, contract("bronze.events"))
     reasons: Counter[str] = Counter()
@@ -124,8 +125,15 @@ def land(landing: Landing, chunks: Iterable[bytes], folder: Path) -> Landed:
             parser.close()
 
 
+def _parser_of(landing: Landing) -> LineParser:
+    mapping = landing.rules.mapping
+    if mapping is None:
+        return BlockParser(landing.rules, landing.latest_us)
+    return MappedParser(landing.rules, mapping, landing.latest_us)
+
+
 def _rows_of_blocks(
-    blocks: Iterable[bytes | TooLongLine], parsers: Sequence[BlockParser]
+    blocks: Iterable[bytes | TooLongLine], parsers: Sequence[LineParser]
 ) -> Iterator[pa.Table]:
     """Yield the rows of each block in order; as many are parsed at once as there are parsers.
 
@@ -153,7 +161,7 @@ def _numbered(blocks: Iterable[bytes | TooLongLine]) -> Iterator[tuple[bytes | T
         number += 1 if isinstance(block, TooLongLine) else block.count(_NEWLINE) + 1
 
 
-def _rows_of(block: bytes | TooLongLine, parser: BlockParser, number: int) -> pa.Table:
+def _rows_of(block: bytes | TooLongLine, parser: LineParser, number: int) -> pa.Table:
     if not isinstance(block, TooLongLine):
         return parser.parse(block, number)
     if block.is_blank:

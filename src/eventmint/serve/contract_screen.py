@@ -15,11 +15,14 @@ def draw_contract(page: Page, document: Document) -> None:
     rules = document["events"]
     page.table(
         [Column(), Column()],
-        [
-            [name, ", ".join(value) if isinstance(value, list) else f"{value:,}"]
-            for name, value in rules.items()
-        ],
+        [[name, _told(value)] for name, value in rules.items() if name != "mapping"],
     )
+    if rules["mapping"]:
+        page.heading(f"format {rules['format']}", "which of its events are ours: docs/formats.md")
+        page.table(
+            [Column("its name"), Column("event_type")],
+            [[name, ours or "(none)"] for name, ours in rules["mapping"]["event_types"].items()],
+        )
     for table, shape in document["tables"].items():
         page.heading(table, shape["grain"])
         page.table(
@@ -29,6 +32,12 @@ def draw_contract(page: Page, document: Document) -> None:
                 for name, column in shape["columns"].items()
             ],
         )
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def draw_contract_changes(page: Page, document: Document) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from eventmint.contracts import contract
 from eventmint.serve.formats import columns_of, json_rows
-from eventmint.values import LedgerEntry, Totals
+from eventmint.values import EXPECTED_REASONS, LedgerEntry, Totals, bad_lines
 
 LEADING_REASONS = 3
 Document = dict[str, Any]
@@ -84,11 +84,13 @@ def result_document(title: str, rows: pa.Table, is_cut: bool) -> Document:
 
 def quarantine_complaint(report: Mapping[str, Any], limit: float) -> str | None:
     """Return what to say when a run has set more than this share of its lines aside."""
-    quarantined = report["totals"]["quarantined"]
+    by_reason = report["quarantined_by_reason"]
+    quarantined = bad_lines(report["totals"]["quarantined"], by_reason)
     judged = report["totals"]["valid"] + quarantined
     if not judged or quarantined / judged <= limit:
         return None
-    reasons = sorted(report["quarantined_by_reason"].items(), key=lambda item: (-item[1], item[0]))
+    bad = ((reason, count) for reason, count in by_reason.items() if reason not in EXPECTED_REASONS)
+    reasons = sorted(bad, key=lambda item: (-item[1], item[0]))
     leading = ", ".join(f"{reason} {count:,}" for reason, count in reasons[:LEADING_REASONS])
     return (
         f"{quarantined:,} of {judged:,} lines are quarantined "
