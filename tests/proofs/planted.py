@@ -13,6 +13,7 @@ DISCOVER = "tests/sources/test_discover.py"
 JUDGE = "tests/bronze/test_judge.py"
 PARSE = "tests/bronze/test_parse.py"
 LAND = "tests/bronze/test_land.py"
+MAPPED = "tests/bronze/test_mapped.py"
 RUNS = "tests/pipeline/test_runs.py"
 KILLS = "tests/proofs/test_kill_matrix.py"
 COMMIT = "tests/tables/test_commit.py"
@@ -162,6 +163,41 @@ BUGS = (
         "return (*[None] * 10, verdict.problem, line_number, line)",
         'return (*[None] * 10, verdict.problem, line_number, b"")',
         (f"{PARSE}::test_a_quarantined_line_keeps_its_number_and_its_bytes",),
+    ),
+    Bug(
+        "another format: a line of several products counts as one",
+        "bronze/mapped.py",
+        "            self.line_count += len(verdicts) - 1\n",
+        "",
+        (f"{MAPPED}::test_every_line_is_accounted_for_wherever_a_block_ends",),
+    ),
+    Bug(
+        "another format: of two equal products of an order one is lost",
+        "bronze/mapped.py",
+        "        quantities += [] if quantity is None else [quantity]\n",
+        "        quantities[:] = [] if quantity is None else [quantity]\n",
+        (f"{MAPPED}::test_an_order_is_an_event_per_product_and_loses_no_piece",),
+    ),
+    Bug(
+        "another format: the good products of a bad line count",
+        "bronze/mapped.py",
+        "        if bad:\n",
+        "        if len(bad) == len(verdicts):\n",
+        (f"{MAPPED}::test_one_bad_product_quarantines_the_whole_line",),
+    ),
+    Bug(
+        "another format: an instant passes through a float",
+        "bronze/mapped_fields.py",
+        "count = Decimal(text)",
+        "count = Decimal(float(text))",
+        (f"{MAPPED}::test_every_unit_says_the_same_instant_to_the_microsecond",),
+    ),
+    Bug(
+        "another format: a text becomes a number though nobody said so",
+        "bronze/mapped_fields.py",
+        'if kind == "number" and is_text(value):',
+        'if kind in ("number", "as_is") and is_text(value):',
+        (f"{MAPPED}::test_an_event_has_the_verdict_that_it_has_in_the_contracts_own_words",),
     ),
     Bug(
         "the last line needs a newline",
