@@ -22,7 +22,7 @@ def written(fields: list[str], delimiter: str, quoting: int) -> str:
     return file.getvalue().removesuffix("\r\n")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(ODD, min_size=2, max_size=6),
     st.sampled_from(",;\t|"),
@@ -33,7 +33,7 @@ def test_what_a_writer_writes_is_read_back(fields: list[str], delimiter: str, qu
     assert csv_fields(written(fields, delimiter, quoting) + end, delimiter) == fields
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ODD)
 def test_what_is_read_is_what_a_strict_reader_reads(text: str) -> None:
     fields = csv_fields(text, ",")

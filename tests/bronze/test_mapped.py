@@ -122,7 +122,7 @@ JSON_TEXTS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(oracle.FIELDS), JSON_TEXTS), st.sampled_from([*EVENT_TYPES, None]))
 def test_an_event_has_the_verdict_that_it_has_in_the_contracts_own_words(
     nested: MappedJudge, changes: dict[str, str], kind: str | None
