@@ -169,3 +169,28 @@ def test_the_contract_shows_the_format_and_its_names(
     assert main(["-C", str(tmp_path), "--json", "contract", "show"]) == 0
     rules = json.loads(capsys.readouterr().out)["events"]
     assert (rules["format"], rules["mapping"]["event_types"]["view_item"]) == ("ga4", "page_view")
+
+
+def test_an_order_that_leaves_the_quarantine_is_as_many_events_as_it_has_products(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = b"\n".join(
+        line.replace(b'"sessionId"', b'"tab"')
+        for line in (SAMPLES / FILES["segment"]).read_bytes().splitlines()
+    )
+    folders = tmp_path / "narrow", tmp_path / "fresh"
+    for folder, optional in zip(folders, ([], ["session_id"]), strict=True):
+        folder.mkdir()
+        monkeypatch.setitem(OPTIONAL, "segment", optional)
+        lake_of("segment", folder, [text]).run()
+    lake, fresh = (lake_of("segment", folder, []) for folder in folders)
+    assert (lake.totals().events, fresh.totals().events) == (0, 9)
+    made = lake.replay_quarantine()
+    assert (made.passed, lake.totals().valid) == (9, 10)  # one order is of two products
+    assert lake.totals() == fresh.totals()
+    assert lake.quarantine_by_reason() == fresh.quarantine_by_reason()
+    rows = f"SELECT event_time, {COLUMNS}, extra, problem FROM bronze.events ORDER BY ALL"  # noqa: S608
+    assert lake.sql(rows).equals(fresh.sql(rows))
+    assert lake.answer("conversion_funnel").equals(fresh.answer("conversion_funnel"))
+    assert all(law.holds for law in lake.verify(deep=True))
+    assert not lake.replay_quarantine().changed

@@ -6,7 +6,7 @@ counts it as that many lines. What the mapping does not read stays with each eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from eventmint.bronze.judge import (
     Verdict,
     is_text,
     judge_event,
+    judge_line,
     read_object,
     read_text,
     to_json,
@@ -51,6 +52,13 @@ class MappedParser(LineParser):
             self.line_count += len(verdicts) - 1
             rows += [self.row_of(verdict, line, number) for verdict in verdicts]
         return rows_to_table(rows)
+
+
+def judge_of(rules: EventRules, latest_us: int) -> Callable[[bytes], list[Verdict]]:
+    """Return what gives the verdicts of a line that stands alone, in the format that the rules name."""
+    if rules.mapping is None:
+        return lambda line: [judge_line(line, rules, latest_us)]
+    return MappedJudge(rules, rules.mapping, latest_us).judge
 
 
 class MappedJudge:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from eventmint.bronze.judge import Verdict, judge_line
+from eventmint.bronze.judge import Verdict
 from eventmint.bronze.land import counts_to_json, entries_in, entries_to_footer
+from eventmint.bronze.mapped import judge_of
 from eventmint.contracts import contract
 from eventmint.crash_points import reached
 from eventmint.engine.parquet import ROW_GROUP_ROWS, TableFile
@@ -57,13 +59,16 @@ class Change:
 
     Attributes:
         path: the source file that they came with.
-        passed, first, last, unknown_fields: those that are valid now, their times and their unknown fields.
+        passed: those that are valid now.
+        events, first, last, unknown_fields: what these are now, in a format where a line may be several
+            events; their times and unknown fields.
         other_reasons: how many fail for other reasons than before.
         before, after: the reasons that all of these had, and those that are left.
     """
 
     path: str
     passed: int = 0
+    events: int = 0
     other_reasons: int = 0
     first: datetime | None = None
     last: datetime | None = None
@@ -73,6 +78,7 @@ class Change:
 
     def add(self, other: Change) -> None:
         self.passed += other.passed
+        self.events += other.events
         self.other_reasons += other.other_reasons
         self.first = min(filter(None, (self.first, other.first)), default=None)
         self.last = max(filter(None, (self.last, other.last)), default=None)
@@ -108,8 +114,8 @@ def rejudge(task: Rejudging) -> Rejudged:
     with pq.ParquetFile(path) as file:
         groups = [number for number in range(file.num_row_groups) if _may_have_problems(file, number)]
         for batch in file.iter_batches(ROW_GROUP_ROWS, row_groups=groups, columns=[*_JUDGED_COLUMNS]):
-            for _, row, verdict in _changed(task, pa.Table.from_batches([batch]), made):
-                _note(made, row, verdict)
+            for _, row, verdicts in _changed(task, pa.Table.from_batches([batch]), made):
+                _note(made, row, verdicts)
     return made
 
 
@@ -180,8 +186,8 @@ def entries_after(
         sha256=hashlib.sha256(f"replay\0{before.sha256}\0{batch}".encode()).hexdigest(),
         received_at=before.received_at,
         status="replayed",
-        lines=change.passed,
-        valid=change.passed,
+        lines=change.events,
+        valid=change.events,
         first_event_time=change.first,
         last_event_time=change.last,
         unknown_fields=counts_to_json(change.unknown_fields),
@@ -194,8 +200,9 @@ def entries_after(
 
 def _changed(
     task: Rejudging, rows: pa.Table, made: Rejudged
-) -> Iterator[tuple[int, dict[str, Any], Verdict]]:
-    """Yield place, row and verdict of the lines whose verdict is another one than before; count them all."""
+) -> Iterator[tuple[int, dict[str, Any], list[Verdict]]]:
+    """Yield place, row and verdicts of the lines that are judged otherwise than before; count them all."""
+    judge = judge_of(task.rules, task.latest_us)
     places = pc.indices_nonzero(pc.is_valid(rows["problem"]))
     for place, row in zip(places.to_pylist(), rows.take(places).to_pylist(), strict=True):
         reasons = row["problem"].split(", ")
@@ -206,35 +213,42 @@ def _changed(
             continue
         made.judged += 1
         made.by_reason.update(reasons)
-        verdict = judge_line(row["raw"], task.rules, task.latest_us)
+        verdicts = judge(row["raw"])
         # Too long by now: it would have to be cut, and what is kept is not given away.
-        if verdict.problem not in (row["problem"], "line_too_long"):
-            yield place, row, verdict
+        if verdicts[0].problem not in (row["problem"], "line_too_long"):
+            yield place, row, verdicts
 
 
-def _note(made: Rejudged, row: dict[str, Any], verdict: Verdict) -> None:
+def _note(made: Rejudged, row: dict[str, Any], verdicts: list[Verdict]) -> None:
     change = made.changes.setdefault(row["source_sha256"], Change(row["source_file"]))
     reasons = row["problem"].split(", ")
     change.before.update(reasons)
-    if verdict.values is None:
+    if problem := verdicts[0].problem:
         change.other_reasons += 1
-        change.after.update(str(verdict.problem).split(", "))
+        change.after.update(problem.split(", "))
         return
     made.passed_by_reason.update(reasons)
-    moment = _EPOCH + timedelta(microseconds=verdict.values[0])
-    made.days.add(moment.date())
-    change.add(Change("", 1, first=moment, last=moment, unknown_fields=Counter(verdict.unknown)))
+    change.passed += 1
+    for verdict in verdicts:
+        assert verdict.values is not None  # noqa: S101 - for the type checker: it has no problem
+        moment = _EPOCH + timedelta(microseconds=verdict.values[0])
+        made.days.add(moment.date())
+        unknown = Counter(verdict.unknown)
+        change.add(Change("", events=1, first=moment, last=moment, unknown_fields=unknown))
 
 
 def _rewritten(task: Rejudging, rows: pa.Table, names: dict[str, str]) -> pa.Table:
-    order = list(range(rows.num_rows))
+    """The rows, in the place of each that is judged otherwise what it is now: one row, or one per event."""
+    order: list[list[int]] = [[place] for place in range(rows.num_rows)]
     new: list[dict[str, Any]] = []
-    for place, row, verdict in _changed(task, rows, Rejudged()):
-        order[place] = rows.num_rows + len(new)
-        new.append({**row, **_fields_after(row, verdict, names)})
+    for place, row, verdicts in _changed(task, rows, Rejudged()):
+        first = rows.num_rows + len(new)
+        order[place] = list(range(first, first + len(verdicts)))
+        new += [{**row, **_fields_after(row, verdict, names)} for verdict in verdicts]
     if not new:
         return rows
-    return pa.concat_tables([rows, pa.Table.from_pylist(new, schema=rows.schema)]).take(order)
+    places = list(chain.from_iterable(order))
+    return pa.concat_tables([rows, pa.Table.from_pylist(new, schema=rows.schema)]).take(places)
 
 
 def _fields_after(row: dict[str, Any], verdict: Verdict, names: dict[str, str]) -> dict[str, Any]:
