@@ -7,6 +7,8 @@ COVERAGE ?=
 JUNIT    ?= build/junit.xml
 FORM     ?= long
 SEED     ?= $(if $(filter long,$(FORM)),$(shell date +%Y%m%d),1)
+# One more than cores: proofs often wait, for a killed process, a time limit, a request that is delayed.
+PROVERS = $(if $(filter auto,$(WORKERS)),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1),$(WORKERS))
 WITH_COVERAGE = --cov --cov-report=term --cov-report=json:build/coverage.json
 
 .DEFAULT_GOAL := help
@@ -24,7 +26,7 @@ test: dev-ready  ## every test but the proofs; COVERAGE=1 measures lines and bra
 
 proof: dev-ready  ## no line lost, doubled or changed: kills, faults, damage, races; hours on two cores, FORM=short 12 minutes
 	@mkdir -p build
-	@EVENTMINT_PROOF=$(FORM) EVENTMINT_PROOF_SEED=$(SEED) .venv/bin/pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal --junit-xml=build/junit-proofs.xml $(or $(ARGS),tests/proofs)
+	@EVENTMINT_PROOF=$(FORM) EVENTMINT_PROOF_SEED=$(SEED) .venv/bin/pytest -n $(PROVERS) --maxprocesses 4 --dist worksteal --junit-xml=build/junit-proofs.xml $(or $(ARGS),tests/proofs)
 
 LINTERS = check-format check-style check-types check-layers check-spelling check-locks
 lint: $(LINTERS)  ## format, style, types, import layers, spelling, stale locks

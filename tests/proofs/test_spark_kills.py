@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from conftest import SPARK_OF_A_RUN
 from deliveries import NOW, Shop, event, random_events
 from proofs.forms import Proof, form
 from proofs.stage import Found, difference, what_it_holds
@@ -91,5 +92,6 @@ def shop_and_what_it_will_hold(proof: Proof, case: int, folder: Path) -> tuple[S
 
 def play(folder: Path, who: str, point: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "proofs.spark_kills", str(folder), who, point]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PROOF": str(folder)}
+    own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PROOF": str(folder)}
+    environment = {**os.environ, **SPARK_OF_A_RUN, **own}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
