@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventmint.values import LedgerEntry
-from eventmint.watching.figures import HourFigures, complete_until, hourly_figures
+from eventmint.watching.figures import HOUR, HourFigures, complete_until, hourly_figures
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 HOURS = st.integers(0, 60)
@@ -98,3 +98,10 @@ def test_every_hour_has_what_the_books_say_of_it_and_only_that(
             )
         )
     assert made == expected
+
+
+def test_a_line_that_left_the_quarantine_came_in_when_it_came_in() -> None:
+    moved = dataclasses.replace(landed(NOON, None, valid=2), status="replayed", replayed_from="aa")
+    entries = [landed(NOON, None, valid=5, quarantined=1), moved]
+    [hour] = hourly_figures([row(-1, valid=1, events=1, duplicates=0)], [], entries, NOON, NOON + HOUR)
+    assert (hour.received, hour.quarantined) == (8, 1)

@@ -78,7 +78,7 @@ def hourly_figures(
         if hour := at(_hour(row)):
             hour.revenue, hour.purchases = float(row["total_revenue"]), row["transaction_count"]
     for entry in entries:
-        if entry.status == "landed" and (hour := at(entry.received_at)):
+        if entry.has_lines and (hour := at(entry.received_at)):
             hour.received += entry.valid + entry.quarantined
             hour.quarantined += entry.quarantined
     return hours
