@@ -1,7 +1,9 @@
 """7. Scale-out: the same run on Spark with one core and with two, and on paper with many.
 
 Only the first half is measured. The model takes from it what a run costs whatever its size and what each
-million lines adds, and says every assumption it makes.
+million lines adds, and says every assumption it makes. For figures of your own, docs/scaling.md among them:
+
+    python -m benchmarks.workloads.scale_out FIXED LAND REFINE      as `Model` has them
 """
 
 from __future__ import annotations
@@ -155,6 +157,10 @@ def tell_model(section: Section, model: Model) -> None:
         "runs on Spark with two cores and from these assumptions:"
     )
     section.say("\n".join(f"- {assumption}" for assumption in assumptions(model, price)))
+    model_table(section, model, price)
+
+
+def model_table(section: Section, model: Model, price: float) -> None:
     section.table(MODEL_HEADS, [model_row(scale, model, price) for scale in SCALES])
 
 
@@ -206,3 +212,9 @@ def model_row(scale: int, model: Model, price: float) -> Sequence[str]:
 def glue_dpu_hour() -> float:
     text = resources("eventmint.aws").joinpath("prices.toml").read_text(encoding="utf-8")
     return float(tomllib.loads(text)["glue_dpu_hour"]["price"])
+
+
+if __name__ == "__main__":
+    on_paper = Section("On paper")
+    model_table(on_paper, Model(*(float(figure) for figure in sys.argv[1:])), glue_dpu_hour())
+    print(on_paper.text())
