@@ -1,0 +1,290 @@
+"""The documents are true where a machine can tell: links lead somewhere, commands exist, runs are as told."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from eventmint import errors
+from eventmint.cli import anomalies, common, contract, look  # noqa: F401 - their errors have exit codes
+from eventmint.cli.frame import cli
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+DIAGRAMS = REPOSITORY / "docs" / "diagrams"
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+CODE_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+CALL = re.compile(r"(?:^\s*|[$|&;] +|=\S+ +|/)eventmint (?=\S)(.*)")
+# What ends a call in a document: another command, a comment, or what is said beside it.
+END_OF_CALL = re.compile(r"\s{2,}|\s[|;>&#]|;|\s\\$|`| or |\)$")
+# Files that a document names without their being in this repository: a user's, or one of each table.
+OF_USERS = {"eventmint.toml", "contract.toml", "model.sql"}
+CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
+
+
+def named(document: Path) -> str:
+    return str(document.relative_to(REPOSITORY))
+
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+
+
+# ---- links -------------------------------------------------------------------------------------------------
+
+
+def anchors(document: Path) -> set[str]:
+    """The names that headings can be linked by, as GitHub makes them."""
+    headings = HEADING.findall(prose(document.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def prose(text: str) -> str:
+    """A document without its code."""
+    return "\n".join(line for is_code, line in lines_of(text) if not is_code)
+
+
+def broken_links(document: Path) -> Iterator[str]:
+    for link in LINK.findall(CODE_SPAN.sub("", prose(document.read_text(encoding="utf-8")))):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            yield link
+
+
+@every_document
+def test_every_relative_link_leads_to_a_file_and_a_heading(document: Path) -> None:
+    assert list(broken_links(document)) == []
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# One, `two`\n[a](page.md#one-two) [b](gone.md) [c](#three) `[d](code.md)`\n\n    [e](code.md)\n"
+    )
+    assert list(broken_links(page)) == ["gone.md", "#three"]
+
+
+# ---- commands ----------------------------------------------------------------------------------------------
+
+
+def lines_of(text: str) -> Iterator[tuple[bool, str]]:
+    """Each line, and whether it is code: fenced, or indented behind an empty line."""
+    is_fenced = is_indented = False
+    before = ""
+    for line in text.splitlines():
+        if line.startswith("```"):
+            is_fenced = not is_fenced
+        is_indented = line.startswith("    ") and (is_indented or not before.strip())
+        yield is_fenced or is_indented or line.startswith("```"), line
+        before = line
+
+
+def calls(text: str) -> Iterator[str]:
+    """What stands behind `eventmint` wherever a document shows a call."""
+    for is_code, line in lines_of(text):
+        for piece in [line, *CODE_SPAN.findall(line)] if is_code else CODE_SPAN.findall(line):
+            if found := CALL.search(piece):
+                yield END_OF_CALL.split(found[1], maxsplit=1)[0].rstrip(".,:")
+
+
+def complaint(call: str) -> str:
+    """What is wrong with a call: an unknown command, an unknown option, a choice that there is not."""
+    try:
+        words = shlex.split(call.replace("[", " ").replace("]", " "))
+    except ValueError as err:
+        return str(err)
+    command: click.Command = cli
+    while words:
+        word, equals, value = words.pop(0).partition("=")
+        if word.startswith("-"):
+            known = command.get_params(click.Context(command, help_option_names=["-h", "--help"]))
+            option = next((one for one in known if word in one.opts + one.secondary_opts), None)
+            if option is None:
+                return f"{command.name} has no option {word}"
+            if isinstance(option, click.Option) and not option.is_flag:
+                given = value if equals else words.pop(0) if words else ""
+                choices = option.type.choices if isinstance(option.type, click.Choice) else ()
+                if choices and not set(given.split("|")) <= set(choices):
+                    return f"{word} cannot be {given!r}"
+        elif isinstance(command, click.Group):
+            found = command.get_command(click.Context(command), word)
+            if found is None:
+                return f"{command.name} has no command {word}"
+            command = found
+    return ""
+
+
+@every_document
+def test_every_command_that_a_document_shows_exists_with_its_options(document: Path) -> None:
+    shown = list(calls(document.read_text(encoding="utf-8")))
+    assert {call: said for call in shown if (said := complaint(call))} == {}
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("go data", "cli has no command go"),
+        ("run data --wokers 2", "run has no option --wokers"),
+        ("-C shop quarantine replya", "quarantine has no command replya"),
+        ("run --engine polars", "--engine cannot be 'polars'"),
+        ("files --status=lost", "--status cannot be 'lost'"),
+        ("-C shop --json quarantine replay --reason x --dry-run", ""),
+        ("funnel --steps a,b --window 30m [--by product|category] --help", ""),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(call: str, said: str) -> None:
+    assert complaint(call) == said
+
+
+def test_commands_are_found_in_blocks_and_in_words() -> None:
+    text = (
+        "eventmint turns; `eventmint run`, `eventmint`, `eventmint.toml`.\n\n"
+        "    cd x && .venv/bin/eventmint -q run || true\n"
+        "    $ eventmint watch --every 1m      says nothing\n\n"
+        "```sh\nA=1 eventmint serve   # live\n```\n"
+    )
+    assert list(calls(text)) == ["run", "-q run", "watch --every 1m", "serve"]
+
+
+# ---- exit codes --------------------------------------------------------------------------------------------
+
+
+def exit_codes() -> set[int]:
+    def below(kind: type[errors.EventmintError]) -> Iterator[int]:
+        yield kind.exit_code
+        for child in kind.__subclasses__():
+            yield from below(child)
+
+    return {0, *below(errors.EventmintError)}
+
+
+def test_the_runbook_has_a_section_for_every_exit_code_and_for_no_other() -> None:
+    text = (REPOSITORY / "docs" / "runbook.md").read_text(encoding="utf-8")
+    assert [int(code) for code in re.findall(r"^## (\d+)\b", text, re.MULTILINE)] == sorted(exit_codes())
+
+
+def test_the_readme_lists_every_exit_code_and_no_other() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("| exit code | means |")[2]
+    rows = text.partition("\n\n")[0]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", rows, re.MULTILINE)] == sorted(exit_codes())
+
+
+# ---- what was pasted from a run ----------------------------------------------------------------------------
+
+
+def replayed(session: str, folder: Path) -> str:
+    """A console session with its commands carried out again in a folder, by one shell."""
+    commands = [line for line in session.splitlines() if line.startswith("$ ")]
+    script = "exec 2>&1\n" + "\n".join(f"printf '%s\\n' {shlex.quote(line)}\n{line[2:]}" for line in commands)
+    places = {
+        "EVENTS": str(REPOSITORY / "sample-data/events/year=2026/month=01/day=15/hour=10"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "COLUMNS": "160",
+    }
+    command = [shutil.which("bash") or "sh", "-c", script]
+    ended = subprocess.run(
+        command, cwd=folder, env=os.environ | places, capture_output=True, text=True, check=False
+    )
+    return ended.stdout
+
+
+def comparable(session: str) -> list[str]:
+    """Its lines without what differs from run to run: seconds, moments, folders."""
+    text = re.sub(r"\d+\.\d s\b", "N s", session)
+    text = re.sub(r"20\d{6}T\d{6}\.\d{6}", "RUN", text)
+    text = re.sub(r"(last run +)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", r"\1MOMENT", text)
+    text = re.sub(r"/\S*/shop/", "/srv/shop/", text)
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_the_life_of_a_file_is_told_as_it_happens(tmp_path: Path) -> None:
+    page = (REPOSITORY / "PIPELINE_DOCUMENTATION.md").read_text(encoding="utf-8")
+    session = "".join(CONSOLE.findall(page))
+    assert session.count("$ eventmint run") >= 4
+    assert comparable(replayed(session, tmp_path)) == comparable(session)
+
+
+# ---- layers ------------------------------------------------------------------------------------------------
+
+
+def test_the_layers_that_contributors_read_of_are_those_that_are_checked() -> None:
+    tree = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = tree["tool"]["importlinter"]["contracts"][0]["layers"]
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert " > ".join(layers) in " ".join(page.split())
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "PIPELINE_DOCUMENTATION.md", "SECURITY.md"])
+def test_every_file_that_is_named_in_words_exists(name: str) -> None:
+    text = prose((REPOSITORY / name).read_text(encoding="utf-8"))
+    named = set(re.findall(r"`((?:\w+/)*\w+\.(?:py|sql|md|toml))`", text)) - OF_USERS
+    places = [REPOSITORY, REPOSITORY / "src" / "eventmint", REPOSITORY / "tests" / "proofs"]
+    assert named
+    assert {path for path in named if not any((place / path).exists() for place in places)} == set()
+
+
+# ---- scaling -----------------------------------------------------------------------------------------------
+
+
+def test_the_tables_of_scaling_follow_from_the_figures_that_the_page_states(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY))
+    scale_out = import_module("benchmarks.workloads.scale_out")
+    report = import_module("benchmarks.report")
+    page = (REPOSITORY / "docs" / "scaling.md").read_text(encoding="utf-8")
+    per_million, fixed, land, refine, fixed_on_spark = (
+        float(figure) for figure in re.findall(r"\*\*(\d+\.\d+)\*\*", page)
+    )
+    for scale in scale_out.SCALES:
+        lines = scale * scale_out.FILE_LINES / 1e6
+        seconds = fixed + per_million * lines
+        cores = seconds / scale_out.WINDOW_SECONDS / scale_out.USED
+        day = lines * scale_out.RUNS_PER_DAY / 1000
+        row = f"| {scale:,}x | {lines:,.1f} | {seconds:,.1f} | {cores:.2f} |"
+        assert f"{row} {19.3 * day:,.1f} | {27.4 * day:,.1f} |" in page
+    section = report.Section("")
+    model = scale_out.Model(fixed_on_spark, land, refine)
+    scale_out.model_table(section, model, scale_out.glue_dpu_hour())
+    assert section.blocks[0] in page
+    assert f"benchmarks.workloads.scale_out {fixed_on_spark} {land} {refine}`" in page
+
+
+# ---- pictures ----------------------------------------------------------------------------------------------
+
+
+def drawn(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command: Sequence[str] = [sys.executable, str(folder / "draw.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_pictures_are_what_their_texts_make() -> None:
+    ended = drawn(DIAGRAMS, "--check")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert {path.stem for path in DIAGRAMS.glob("*.svg")} == {path.stem for path in DIAGRAMS.glob("*.toml")}
+
+
+def test_a_picture_that_is_stale_is_named_and_drawn_again(tmp_path: Path) -> None:
+    folder = tmp_path / "diagrams"
+    shutil.copytree(DIAGRAMS, folder)
+    source, picture = folder / "aws.toml", folder / "aws.svg"
+    source.write_text(source.read_text().replace('title = "Lambda"', 'title = "A & B"'))
+    ended = drawn(folder, "--check")
+    assert (ended.returncode, ended.stderr) == (1, "stale: aws.svg. Run `python docs/diagrams/draw.py`.\n")
+    assert drawn(folder).returncode == 0
+    assert ">A &amp; B</text>" in picture.read_text()
+    assert drawn(folder, "--check").returncode == 0
