@@ -4,8 +4,8 @@
 Only the standard library is used, and nothing depends on fonts, time or machine: the same text gives the
 same picture.
 
-A picture is a grid of `columns` and `rows`. A box has a place in it and covers one cell, or more. An arrow
-goes straight where its boxes share a row or a column, else it leaves its box sideways and bends once.
+A picture is a grid of `columns` and `rows`. A box has a place in it and covers one cell, or more. Arrows are
+straight: their boxes share a row or a column.
 """
 
 from __future__ import annotations
@@ -71,6 +71,14 @@ class Box:
         return self.down * CELL_HEIGHT + (self.down - 1) * GAP_Y
 
     @property
+    def right(self) -> int:
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.height
+
+    @property
     def middle(self) -> tuple[int, int]:
         return self.left + self.width // 2, self.top + self.height // 2
 
@@ -130,11 +138,10 @@ def _box(box: Box) -> Iterator[str]:
 
 
 def _arrow(picture: Picture, arrow: dict[str, str]) -> Iterator[str]:
-    points = _way(picture.boxes[arrow["from"]], picture.boxes[arrow["to"]])
+    (x1, y1), (x2, y2) = _ends(picture.boxes[arrow["from"]], picture.boxes[arrow["to"]])
     look = "arrow quiet" if arrow.get("quiet") else "arrow"
-    yield f'<path class="{look}" d="M{" L".join(f"{x} {y}" for x, y in points)}"/>'
+    yield f'<path class="{look}" d="M{x1} {y1} L{x2} {y2}"/>'
     if says := arrow.get("says"):
-        (x1, y1), (x2, y2) = points[:2]
         # Beside a line that goes down, above one that goes along.
         x, y, anchor = (
             (x1 + 6, (y1 + y2) // 2 + 4, "start") if x1 == x2 else ((x1 + x2) // 2, y1 - 5, "middle")
@@ -142,24 +149,19 @@ def _arrow(picture: Picture, arrow: dict[str, str]) -> Iterator[str]:
         yield f'<text class="small" x="{x}" y="{y}" text-anchor="{anchor}">{escape(says)}</text>'
 
 
-def _way(start: Box, end: Box) -> list[tuple[int, int]]:
+def _ends(start: Box, end: Box) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return where an arrow leaves its box and where it arrives: in the middle of the smaller one.
+
+    Raises: ValueError: the boxes share neither a row nor a column.
+    """
     (x1, y1), (x2, y2) = start.middle, end.middle
     if start.top < end.top + end.height and end.top < start.top + start.height:
         y = y2 if end.height <= start.height else y1
-        return (
-            [(start.left + start.width, y), (end.left, y)]
-            if x1 < x2
-            else [(start.left, y), (end.left + end.width, y)]
-        )
-    if start.left < end.left + end.width and end.left < start.left + start.width:
+        return ((start.right, y), (end.left, y)) if x1 < x2 else ((start.left, y), (end.right, y))
+    if start.left < end.right and end.left < start.right:
         x = x2 if end.width <= start.width else x1
-        return (
-            [(x, start.top + start.height), (x, end.top)]
-            if y1 < y2
-            else [(x, start.top), (x, end.top + end.height)]
-        )
-    side = start.left + start.width if x1 < x2 else start.left
-    return [(side, y1), (x2, y1), (x2, end.top if y1 < y2 else end.top + end.height)]
+        return ((x, start.bottom), (x, end.top)) if y1 < y2 else ((x, start.top), (x, end.bottom))
+    raise ValueError(f"{start.name} and {end.name} share neither a row nor a column")
 
 
 def main(arguments: Sequence[str]) -> int:
