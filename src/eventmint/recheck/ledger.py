@@ -62,7 +62,7 @@ def ledger_of(ledger: TableFiles, bronze: TableFiles) -> tuple[Ledger, list[Law]
         if _key(entry) not in keys and not (entry.has_lines and entry.sha256 in notes)
     )
     entries = dict.fromkeys((*notes.values(), *others))
-    return Ledger(entries), list(_laws_of_notes(ledger, held, notes))
+    return Ledger(entries), [*_laws_of_notes(ledger, held, notes), *_laws_of_replays(ledger, held)]
 
 
 def _key(entry: LedgerEntry) -> tuple[str, str, int]:
@@ -107,6 +107,23 @@ def _laws_of_notes(
     for location, difference in found.items():
         subject = subject_of(ledger.shape, files[location]) if location else ledger.shape.table
         yield Law("values", subject, terms, difference.count, 0, str(difference))
+
+
+def _laws_of_replays(ledger: TableFiles, entries: list[tuple[str, LedgerEntry]]) -> Iterator[Law]:
+    """Each entry that says which replay has judged it last, against the entries of replays.
+
+    One that names a replay that never was would go before what the footer says of the same content.
+    """
+    replays = {(entry.replayed_from, entry.seq) for _, entry in entries if entry.replayed_from}
+    false = Counter(
+        location
+        for location, entry in entries
+        if entry.judged_seq is not None and (entry.sha256, entry.judged_seq) not in replays
+    )
+    for file in ledger.files:
+        if count := false[file.location]:
+            subject = subject_of(ledger.shape, file)
+            yield Law("values", subject, "entries judged by a replay that is not there = 0", count, 0)
 
 
 def laws_of_bronze(session: Session, bronze: TableFiles, ledger: Ledger) -> Iterator[Law]:
