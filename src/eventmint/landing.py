@@ -16,7 +16,7 @@ from eventmint.bronze.land import Landed, Landing, land
 from eventmint.crash_points import reached
 from eventmint.sources.fetch import fetch
 from eventmint.sources.gunzip import UnreadableFile, VerifiedGzip, sha256_of
-from eventmint.storage import folder_for, is_s3, put
+from eventmint.storage import folder_for, is_s3, leave
 from eventmint.values import SourceFile
 
 
@@ -48,7 +48,8 @@ def land_one(landing: Landing) -> Landed:
             landed = land(landing, gzip, folder)
             if gzip.sha256 != entry.sha256:
                 return _set_aside(landing, "changed_while_reading")
-            return _staged(landed, landing.staging)
+            parquet = landed.parquet and leave(landed.parquet, landing.staging)
+            return dataclasses.replace(landed, parquet=parquet)
     except UnreadableFile as err:
         return _set_aside(landing, err.reason)
 
@@ -64,14 +65,6 @@ def _near(file: SourceFile) -> Iterator[Path]:
         if isinstance(fetched, UnreadableFile):
             raise fetched
         yield Path(fetched.location)
-
-
-def _staged(landed: Landed, staging: str) -> Landed:
-    if landed.parquet is None or not is_s3(staging):
-        return landed
-    target = f"{staging}/{Path(landed.parquet).name}"
-    put([(landed.parquet, target)])
-    return dataclasses.replace(landed, parquet=target)
 
 
 def _set_aside(landing: Landing, reason: str) -> Landed:

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +28,7 @@ from eventmint.bronze.mapped import judge_of
 from eventmint.contracts import contract
 from eventmint.crash_points import reached
 from eventmint.engine.parquet import ROW_GROUP_ROWS, TableFile
-from eventmint.storage import folder_for, is_s3, local_paths, put
+from eventmint.storage import folder_for, leave, local_paths
 from eventmint.storage.digests import digest_in
 from eventmint.values import EVENT_COLUMNS, EventRules, LedgerEntry, is_cut
 
@@ -158,7 +157,7 @@ def rewrite(task: Rewriting) -> str:
         if digest_in(location) is None:
             # Another program wrote it and nobody can prove what it holds: no name of ours may say otherwise.
             path = path.replace(folder / f"{task.stem}.parquet")
-        return _staged(path, task.staging)
+        return leave(path, task.staging)
 
 
 def entries_after(
@@ -263,11 +262,3 @@ def _may_have_problems(file: pq.ParquetFile, number: int) -> bool:
     group = file.metadata.row_group(number)
     statistics = group.column(file.schema_arrow.names.index("problem")).statistics
     return statistics is None or not statistics.has_null_count or statistics.null_count < group.num_rows
-
-
-def _staged(path: Path, staging: str) -> str:
-    if not is_s3(staging):
-        return str(path)
-    target = f"{staging}/{path.name}"
-    put([(path, target)])
-    return target

@@ -16,7 +16,7 @@ from eventmint.contracts import Contract, contract
 from eventmint.crash_points import reached
 from eventmint.engine.parquet import concatenate
 from eventmint.engine.protocol import Place, Session
-from eventmint.storage import folder_for, is_s3, local_paths, put, shrink_downloads
+from eventmint.storage import folder_for, leave, local_paths, shrink_downloads
 from eventmint.storage.digests import digest_in, digest_of
 
 # So many rows are sorted at once: about an hour at the specification's volume.
@@ -60,11 +60,7 @@ def lay_in_order(task: Task) -> str:
     with folder_for(task.staging) as folder:
         path = concatenate(task.locations, contract(task.table), folder / f"{task.stem}.parquet", notes)
         shrink_downloads()
-        if not is_s3(task.staging):
-            return str(path)
-        target = f"{task.staging}/{path.name}"
-        put([(path, target)])
-        return target
+        return leave(path, task.staging)
 
 
 def lay_sorted(

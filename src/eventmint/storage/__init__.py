@@ -167,3 +167,12 @@ def folder_for(staging: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="eventmint-") as folder:
         yield Path(folder)
+
+
+def leave(path: str | Path, staging: str) -> str:
+    """Leave a file that was made in the folder for `staging` there; return its address."""
+    if not is_s3(staging):
+        return str(path)
+    target = f"{staging}/{Path(path).name}"
+    put([(path, target)])
+    return target
