@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
+from eventmint.bronze.ledger import Ledger
 from eventmint.config import Settings
 from eventmint.contracts import ANSWERS, contract
 from eventmint.errors import Bug, EventmintError, LockHeld
@@ -83,7 +84,7 @@ class Heralds:
         found = {"totals": vars(report.totals), "quarantined_by_reason": report.quarantined_by_reason}
         made = notices.of_report(report, quarantine_complaint(found, settings.quality.max_quarantine))
         allowed = settings.report.late_after
-        newest = max((entry.last_event_time for entry in entries if entry.last_event_time), default=None)
+        newest = Ledger(entries).newest_event
         if allowed and (complaint := staleness(newest, self._moment, allowed)):
             made.append(notices.of_staleness(complaint, newest, allowed))
         if self._wants_anomalies:

@@ -87,6 +87,11 @@ class Run:
         return str(self.scratch) if self.engine.shares_disk else staging_of(self.catalog)
 
     @property
+    def latest_us(self) -> int:
+        """The latest instant that an event may have, UTC microseconds."""
+        return (self.now + timedelta(hours=24) - EPOCH) // timedelta(microseconds=1)
+
+    @property
     def key_has_time(self) -> bool:
         """Whether equal events have equal times, so that only files around that time can hold them."""
         return self.dedup_key is None or "event_time" in self.dedup_key
@@ -194,7 +199,6 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
     landings: list[Landing] = []
     copies: list[LedgerEntry] = []
     outcome_of: dict[str, LedgerEntry] = {}
-    latest_us = (run.now + timedelta(hours=24) - EPOCH) // timedelta(microseconds=1)
     for file, location, digest in _arrivals(run, files):
         entry = _new_entry(file, digest, stamp)
         if entry.sha256 is None:
@@ -204,7 +208,7 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
             copies.append(entry)
         else:
             outcome_of[entry.sha256] = entry
-            landings.append(Landing(entry, location, run.staging, run.rules, latest_us))
+            landings.append(Landing(entry, location, run.staging, run.rules, run.latest_us))
     size_bytes = sum(landing.entry.size_bytes for landing in landings)
     threads = run.engine.threads_a_task(len(landings), size_bytes)
     landings = [dataclasses.replace(landing, threads=threads) for landing in landings]

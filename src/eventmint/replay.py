@@ -11,7 +11,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 
 from eventmint.bronze.rejudge import (
@@ -29,7 +28,7 @@ from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, ta
 from eventmint.storage import shrink_downloads
 from eventmint.storage.digests import digest_in
 from eventmint.tables.commit import Stamp, commit
-from eventmint.tables.plan import EPOCH, LiveFile, live_files, may_hold_values, seq_of
+from eventmint.tables.plan import LiveFile, live_files, may_hold_values, seq_of
 from eventmint.values import LedgerEntry, Replay
 
 
@@ -122,8 +121,7 @@ def _entries(run: Run, found: Iterable[Rejudged], stamp: Stamp) -> dict[str, tup
 
 
 def _judging(run: Run, reason: str | None, location: str) -> Rejudging:
-    latest_us = (run.now + timedelta(hours=24) - EPOCH) // timedelta(microseconds=1)
-    return Rejudging(location, run.rules, latest_us, reason)
+    return Rejudging(location, run.rules, run.latest_us, reason)
 
 
 def _stamp_of(files: Iterable[LiveFile], seq: int) -> Stamp:
