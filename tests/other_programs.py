@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.table.snapshots import Operation, Summary
 
@@ -47,6 +48,30 @@ def compact(lake: Lake, name: str, rng: Random, *, but: Collection[str] = ()) ->
         _replace(table, shape, held, written)
     scratch.rmdir()
     return len(held)
+
+
+def rewrite(lake: Lake, name: str, change: Callable[[pa.Table, date | None], pa.Table]) -> None:
+    """Lay other rows into the files of a table, as only a program with a bug does, by a commit as above.
+
+    Args: change: gets the rows of a file, and its day.
+    """
+    shape = contract(name)
+    table = lake._catalog.load(shape)
+    held = live_files(table, shape)
+    scratch = Path(lake._catalog.location) / "rewritten"
+    scratch.mkdir(exist_ok=True)
+    written: list[Path] = []
+    for file in held:
+        rows = change(pq.read_table(file.location, partitioning=None), file.day)
+        parts = [rows]
+        if shape.partition:
+            column = shape.partition.removeprefix("day(").rstrip(")")
+            days = rows["event_date"]
+            assert column in {"event_date", "event_time"}
+            parts = [rows.filter(pc.equal(days, day)) for day in pc.unique(days)]
+        written += [write_table(part, shape, scratch / f"{uuid.uuid4()}.parquet") for part in parts]
+    _replace(table, shape, held, written)
+    scratch.rmdir()
 
 
 def _rewritten(files: Sequence[LiveFile], shape: Contract, scratch: Path, rng: Random) -> list[Path]:

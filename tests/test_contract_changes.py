@@ -222,6 +222,10 @@ def test_a_new_nullable_column_comes_to_a_lake_of_before_in_place(tmp_path: Path
     states = snapshots(home)
     assert [columns for columns, _ in states] == [4] * (len(states) - 1) + [5]
     assert [rows for _, rows in states][-2:] == [1, 2]
+    assert start(newer, home, "verify", "--deep").returncode == 1  # the day of before has NULL there
+    assert run(newer, home, "restate", "--to", "2025-06-15", "--yes")["days"] == ["2025-06-14"]
+    assert [row["version"] for row in activity(newer, home)] == [2, 2]
+    assert run(newer, home, "verify", "--deep")["laws_hold"]
 
 
 def snapshots(home: Path) -> list[tuple[int, int]]:

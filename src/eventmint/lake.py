@@ -42,6 +42,7 @@ from eventmint.outlook import judge_hours
 from eventmint.pipeline import Run, batches, ledger_entries, load_ledger, replan_on_conflict, take_in
 from eventmint.recheck.everything import recheck
 from eventmint.replay import plan_replay, replay
+from eventmint.restate import begin_restatement, plan_restatement
 from eventmint.run_log import Progress, Silent, run_name, run_named
 from eventmint.serve import analytics_db, answers, journeys, quarantine
 from eventmint.serve.documents import books, file_outcomes
@@ -59,7 +60,16 @@ from eventmint.tables.commit import Stamp, commit, note
 from eventmint.tables.maintain import trim
 from eventmint.tables.plan import live_files, newest_files, row_count, seq_of
 from eventmint.tables.sizes import ColumnSize, TableSize, column_size, table_size
-from eventmint.values import Law, LedgerEntry, Maintenance, Replay, RunReport, Totals
+from eventmint.values import (
+    DayRange,
+    Law,
+    LedgerEntry,
+    Maintenance,
+    Replay,
+    Restatement,
+    RunReport,
+    Totals,
+)
 from eventmint.watching import figures, series
 from eventmint.watching.anomalies import Anomalies
 
@@ -182,6 +192,33 @@ class Lake:
                 self._concluding(run, Listing(()), started),
             ):
                 made = replay(run, reason, self.settings.run.batch_mb << 20)
+        return dataclasses.replace(made, seconds=time.perf_counter() - started)
+
+    @telling_trouble()
+    def restate(self, days: DayRange, *, now: datetime | None = None, dry_run: bool = False) -> Restatement:
+        """Make silver and gold of some days anew from bronze; of each table readers see old or new.
+
+        All days also go over to another `quality.dedup`.
+
+        Args:
+            now: the time that the record tells, UTC.
+            dry_run: only say what would be done.
+        Raises:
+            FixSettings: the dedup key does not allow it. FixData: there is no lake, or bronze is damaged.
+            LockHeld: a run is at work. LawBroken: as for a run.
+        """
+        self._require_lake()
+        started = time.perf_counter()
+        moment = now or datetime.now(UTC)
+        if dry_run:
+            with lock(self._catalog.location), self._open_tools(moment) as run:
+                made = plan_restatement(run, days)
+        else:
+            with lock(self._catalog.location), self._open_run(moment) as run:
+                made = begin_restatement(run, days)
+                with self._concluding(run, Listing(()), started) as reports:
+                    pass  # the stages are behind, and have been brought up
+                made = dataclasses.replace(made, events=reports[0].totals.events if made.changed else 0)
         return dataclasses.replace(made, seconds=time.perf_counter() - started)
 
     @telling_trouble()
@@ -608,6 +645,7 @@ class Lake:
             files_replaced=run.replaced,
             files_unsettled=len(listing.unsettled),
             lines_replayed=sum(entry.lines for entry in new if entry.replayed_from),
+            restated=tuple(str(entry.restated_days) for entry in run.entries if entry.restated_days),
             totals=Totals(
                 lines=lake.lines - before.lines,
                 blank=lake.blank - before.blank,
@@ -668,6 +706,7 @@ def report_to_dict(report: RunReport) -> dict[str, Any]:
     body = dataclasses.asdict(report)
     body["started_at"] = report.started_at.isoformat()
     body["days"] = [day.isoformat() for day in report.days]
+    body["restated"] = list(report.restated)
     body["laws_hold"] = report.laws_hold
     body["laws"] = [law_to_dict(law) for law in report.laws]
     return body
@@ -680,6 +719,12 @@ def maintenance_to_dict(made: Maintenance) -> dict[str, Any]:
 
 def replay_to_dict(made: Replay) -> dict[str, Any]:
     """Return what a replay did as plain data for JSON."""
+    days = [day.isoformat() for day in made.days]
+    return {**dataclasses.asdict(made), "days": days, "changed": made.changed}
+
+
+def restatement_to_dict(made: Restatement) -> dict[str, Any]:
+    """Return what a restatement did as plain data for JSON."""
     days = [day.isoformat() for day in made.days]
     return {**dataclasses.asdict(made), "days": days, "changed": made.changed}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache, partial
@@ -20,7 +20,7 @@ from eventmint.bronze.land import Landed, Landing, entries_in
 from eventmint.bronze.ledger import Ledger, batch_id, entries_from_rows, entries_to_table, newest
 from eventmint.contracts import ANSWERS, Contract, contract
 from eventmint.engine.parquet import read_rows, write_table
-from eventmint.engine.protocol import Engine, Session
+from eventmint.engine.protocol import Engine, Place, Session
 from eventmint.errors import FixSettings
 from eventmint.gold import aggregate as gold
 from eventmint.landing import Digest, digest_of, land_one
@@ -29,6 +29,7 @@ from eventmint.silver import hours as books_of
 from eventmint.silver.refine import Intake, Refined, refine
 from eventmint.sources.fetch import fetch
 from eventmint.sources.gunzip import UnreadableFile
+from eventmint.storage import shrink_downloads
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Conflict, Stamp, commit
 from eventmint.tables.plan import (
@@ -43,7 +44,7 @@ from eventmint.tables.plan import (
     live_files,
     seq_of,
 )
-from eventmint.values import EventRules, LedgerEntry, SourceFile
+from eventmint.values import DayRange, EventRules, LedgerEntry, SourceFile
 
 LEDGER_FILES_BEFORE_FOLDING = 32
 # The table property that keeps what makes two lines one event.
@@ -165,7 +166,9 @@ def load_ledger(run: Run) -> None:
 def land_files(run: Run, files: Sequence[SourceFile]) -> None:
     """Bronze: every line of the new files, one commit for the batch; then the ledger."""
     bronze, events = run.open("bronze.events")
-    if seq_of(bronze) != run.ledger.seq:
+    if _is_ahead(run.ledger, seq_of(bronze)):
+        commit(bronze, events, _stamp(run, run.ledger.seq))
+    elif seq_of(bronze) != run.ledger.seq:
         load_ledger(run)  # planning again after a conflict: somebody else has landed files
     files = [file for file in files if not run.ledger.knows(file.path, file.version)]
     if not files:
@@ -187,6 +190,12 @@ def land_files(run: Run, files: Sequence[SourceFile]) -> None:
     write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)
     run.entries += entries
     run.progress.finish("bronze", f"{sum(e.lines for e in entries):,} lines")
+
+
+def _is_ahead(ledger: Ledger, seq: int) -> bool:
+    """Whether the ledger has batches that bronze has not seen: restatements, of which it has no line."""
+    newer = [entry for entry in ledger.entries if entry.seq > seq]
+    return bool(newer) and all(entry.restated_days for entry in newer)
 
 
 def _replaces(ledger: Ledger, entry: LedgerEntry) -> bool:
@@ -291,11 +300,16 @@ def _refine_step(run: Run) -> None:
     target = _next_seq(run.ledger, seq_of(silver))
     key = ", ".join(run.dedup_key or ("content",))
     stamp = dataclasses.replace(_stamp(run, target), properties={DEDUP: key})
-    if silver.properties.get(DEDUP, key) != key:
+    restated = next((entry.restated_days for entry in run.ledger.restatements(target - 1, target)), None)
+    if silver.properties.get(DEDUP, key) != key and not (restated and restated.is_all and run.key_has_time):
+        other = " go over to the new one with `eventmint restate --all`," if run.key_has_time else ""
         raise FixSettings(
             f"quality.dedup is `{key}`, but this lake was refined under `{silver.properties[DEDUP]}`.",
-            "Use that key, or run into a new lake folder.",
+            f"Use that key,{other} or run into a new lake folder.",
         )
+    if restated:
+        _restate_days(run, silver, shape, restated, stamp)
+        return
     before, after = run.ledger.live_contents(seq_of(silver)), run.ledger.live_contents(target)
     came, gone = after - before, before - after
     previous = seq_of(silver)
@@ -313,6 +327,69 @@ def _refine_step(run: Run) -> None:
     run.progress.finish("silver", _describe(refined))
 
 
+def _restate_days(run: Run, silver: TableHandle, shape: Contract, days: DayRange, stamp: Stamp) -> None:
+    """Make the events of some days anew from all lines that count: what was there goes in the same step."""
+    require_time_in_key(run)
+    run.progress.start("silver", 0, 0)
+    bronze, events = run.open("bronze.events")
+    live = run.ledger.live_contents(stamp.seq)
+    add: list[Place] = []
+    books: books_of.Books = {}
+    for number, between in enumerate(_chunks(lines_of(run, days, live))):
+        files = [file.location for file in live_files(bronze, events, between=between)]
+        intake = Intake(files, held=[], fresh_contents=live, between=between)
+        with run.engine.session(run.scratch) as session:
+            made = refine(session, intake, run.dedup_key, run.staging, f"{_stem(stamp)}-{number}")
+        add += made.add
+        books |= made.books
+        shrink_downloads()
+    previous = seq_of(silver)
+    commit(silver, shape, stamp, add=add, remove=[f for f in live_files(silver, shape) if f.day in days])
+    table, book_shape = run.open("silver.event_hours")
+    if seq_of(table) == previous:  # else a crash had come between silver and its books: see _keep_books
+        held = live_files(table, book_shape)
+        others = books_of.books_from_rows(read_rows(file.location for file in held))
+        kept = {hour: book for hour, book in others.items() if hour[0] not in days}
+        _replace_books(run, table, book_shape, held, kept | books, stamp)
+    run.progress.finish("silver", _describe(Refined(books=books)))
+
+
+def require_time_in_key(run: Run) -> None:
+    """Raises: FixSettings: which line survives is decided over all days, so that none can be made alone."""
+    if not run.key_has_time:
+        raise FixSettings(
+            f"quality.dedup is `{', '.join(run.dedup_key or ())}`: without event_time it is decided over "
+            "all days at once, and no day can be made anew by itself.",
+            "Add event_time to the key, or run into a new lake folder.",
+        )
+
+
+def lines_of(run: Run, days: DayRange, contents: frozenset[str]) -> dict[books_of.Hour, int]:
+    """Return the number of valid lines of some contents in each hour of some days, oldest first."""
+    bronze, events = run.open("bronze.events")
+    files = live_files(bronze, events, between=days.instants)
+    with run.engine.session(run.scratch) as session:
+        session.scan("bronze_files", events, [file.location for file in files])
+        found = books_of.lines_per_hour(session, "bronze_files", contents)
+    return {hour: lines for hour, lines in found.items() if hour[0] in days}
+
+
+def _chunks(lines: Mapping[books_of.Hour, int]) -> Iterator[tuple[datetime, datetime]]:
+    """Cut hours into closed ranges of instants whose lines fit into memory, at least one hour each."""
+    first: datetime | None = None
+    last = first
+    rows = 0
+    for (day, hour), count in lines.items():
+        begin = day_span(day)[0] + timedelta(hours=hour)
+        if first and last and rows + count > _REFINE_ROWS:
+            yield first, last
+            first, rows = None, 0
+        first, last = first or begin, begin + timedelta(hours=1) - timedelta(microseconds=1)
+        rows += count
+    if first and last:
+        yield first, last
+
+
 def _describe(refined: Refined) -> str:
     events = sum(book.events for book in refined.books.values())
     duplicates = sum(book.duplicates for book in refined.books.values())
@@ -320,12 +397,18 @@ def _describe(refined: Refined) -> str:
 
 
 def _next_seq(ledger: Ledger, seq: int) -> int:
-    """The last batch of the next step: as many as fit, at least one."""
+    """The last batch of the next step: as many as fit, at least one; a restatement is a step of its own."""
+    pending = ledger.restatements(seq)
+    # What all days are made anew from has all that came before.
+    if everything := [entry.seq for entry in pending if entry.restated_days and entry.restated_days.is_all]:
+        return everything[-1]
     rows = 0
     target = seq
     for entry in ledger.entries:
         if entry.seq <= seq:
             continue
+        if entry.restated_days:
+            return entry.seq if target == seq else target
         rows += entry.valid
         if rows > _REFINE_ROWS and target > seq and entry.seq > target:
             break
@@ -421,9 +504,18 @@ def _keep_books(run: Run) -> None:
         days = {*changes.days, *_days_of_lines(run, before ^ after)}
     else:
         days = {file.day for file in live_files(silver, events) if file.day} | _days_of_lines(run, after)
-    kept = {hour: book for hour, book in books.items() if changes and hour[0] not in days}
+    restated = run.ledger.restatements(seq_of(table), seq_of(silver))
+    kept = {
+        hour: book
+        for hour, book in books.items()
+        if changes and hour[0] not in days and not _is_restated(hour[0], restated)
+    }
     counted = count_books(run, sorted(days))
     _replace_books(run, table, shape, held, {**kept, **counted}, _stamp(run, seq_of(silver)))
+
+
+def _is_restated(day: date | None, restated: Sequence[LedgerEntry]) -> bool:
+    return any(entry.restated_days and day in entry.restated_days for entry in restated)
 
 
 def _days_of_lines(run: Run, contents: frozenset[str]) -> set[date]:
@@ -491,11 +583,24 @@ class _GoldInputs:
         found = changes_since(self.silver, events, seq)
         return (found, False) if found else (Changes(tuple(live_files(self.silver, events))), True)
 
+    def events(self, days: Collection[date]) -> list[str]:
+        """The files of silver of some days."""
+        files = live_files(self.silver, contract("silver.events_cleaned"), days=days) if days else []
+        return [file.location for file in files]
+
     def _blocks(self, days: tuple[date, ...]) -> dict[str, list[str]]:
         return {
             block: [file.location for file in live_files(*self._run.open(block), days=days)]
             for block in BLOCKS
         }
+
+    def made_anew(self, table: TableHandle, shape: Contract) -> frozenset[date]:
+        """The days of a table that were restated since its batch: not brought up from what is there."""
+        restated = self._run.ledger.restatements(seq_of(table), self.seq)
+        if not restated:
+            return frozenset()
+        files = (*live_files(self.silver, contract("silver.events_cleaned")), *live_files(table, shape))
+        return frozenset(file.day for file in files if file.day and _is_restated(file.day, restated))
 
 
 def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs) -> None:
@@ -503,7 +608,8 @@ def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs)
     stamp = _stamp(run, inputs.seq)
     changes, rebuild = inputs.changes(seq_of(table))
     old_days = {file.day for file in live_files(table, shape) if file.day} if rebuild else set()
-    days = tuple(sorted(changes.days | old_days))
+    restated = inputs.made_anew(table, shape)
+    days = tuple(sorted(changes.days | old_days | restated))
     run.days.update(days)
     if not days:
         commit(table, shape, stamp)
@@ -511,17 +617,18 @@ def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs)
     held = live_files(table, shape, days=days)
     place = run.staging, _stem(stamp)
     if name == "gold.product_hours":
-        came, went = ([file.location for file in files] for files in (changes.added, changes.removed))
-        gold.open_changes(session, came, went)
-        made = gold.merge_product_hours(session, [] if rebuild else [file.location for file in held], *place)
+        came, went, kept = (
+            [file.location for file in some if file.day not in restated]
+            for some in (changes.added, changes.removed, () if rebuild else held)
+        )
+        gold.open_changes(session, [*came, *inputs.events(restated)], went)
+        made = gold.merge_product_hours(session, kept, *place)
         replaced = held
     elif name in BLOCKS:
         # Where events went, nobody but silver can tell who is still there: the day's set is made anew.
-        anew = rebuild or bool(changes.removed)
-        events = (
-            live_files(inputs.silver, contract("silver.events_cleaned"), days=days) if anew else changes.added
-        )
-        gold.open_changes(session, [file.location for file in events], [])
+        anew = rebuild or bool(changes.removed or restated)
+        events = inputs.events(days) if anew else [file.location for file in changes.added]
+        gold.open_changes(session, events, [])
         made = gold.extend_set(session, name, [] if anew else [file.location for file in held], *place)
         replaced = held if anew else []
         _note_crowded(run, name, () if anew else held)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 # The contract's fields, in the order in which a line is judged and an event is compared.
@@ -121,6 +121,38 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class DayRange:
+    """UTC days from `start` to before `end`; None where a side is open."""
+
+    start: date | None = None
+    end: date | None = None
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and (
+            (self.start is None or self.start <= day) and (self.end is None or day < self.end)
+        )
+
+    def __str__(self) -> str:
+        if self.is_all:
+            return "all days"
+        last = self.end and self.end - timedelta(days=1)
+        if self.start and last:
+            return f"days {self.start} to {last}"
+        return f"days from {self.start}" if self.start else f"days to {last}"
+
+    @property
+    def is_all(self) -> bool:
+        return self.start is None and self.end is None
+
+    @property
+    def instants(self) -> tuple[datetime, datetime]:
+        """The first and last instant at which an event may be."""
+        first = datetime.combine(self.start or date(1970, 1, 1), time.min, UTC)
+        last = (self.end or date.max) - timedelta(days=1)
+        return first, datetime.combine(last, time.max, UTC)
+
+
+@dataclass(frozen=True)
 class LedgerEntry:
     """What became of one version of one source file: a row of bronze.ingested_files.
 
@@ -128,7 +160,8 @@ class LedgerEntry:
     `set_aside` (unreadable; `reason` says why; tried again when the file changes) or `replayed`: no file of
     its own but lines of the content `replayed_from` that were quarantined and are valid now. They count as
     long as that content does, and are counted here instead of there. `judged_seq` is the batch that has last
-    changed what is said of the quarantined lines of a landed file.
+    changed what is said of the quarantined lines of a landed file. `restated` is no file at all: a batch that
+    makes silver and gold anew from bronze for the days from `restated_from` to before `restated_to`.
     """
 
     path: str
@@ -150,6 +183,13 @@ class LedgerEntry:
     seq: int = 0
     replayed_from: str | None = None
     judged_seq: int | None = None
+    restated_from: date | None = None
+    restated_to: date | None = None
+
+    @property
+    def restated_days(self) -> DayRange | None:
+        """The days that the batch makes anew; None for a file or a replay."""
+        return DayRange(self.restated_from, self.restated_to) if self.status == "restated" else None
 
     @property
     def has_lines(self) -> bool:
@@ -222,6 +262,7 @@ class RunReport:
         files_landed, files_same_content, files_set_aside, files_replaced: new file versions by outcome.
         files_unsettled: files still being written, left for the next run.
         lines_replayed: lines that left the quarantine.
+        restated: the days that were made anew from bronze, in words, for each restatement.
         totals: the terms of the laws for what this run changed: lines that it took in, and lines that left
             the quarantine, which are valid more and quarantined less.
         lake: the same terms for the whole lake after the run.
@@ -244,6 +285,7 @@ class RunReport:
     files_replaced: int = 0
     files_unsettled: int = 0
     lines_replayed: int = 0
+    restated: tuple[str, ...] = ()
     totals: Totals = field(default_factory=Totals)
     lake: Totals = field(default_factory=Totals)
     quarantined_by_reason: dict[str, int] = field(default_factory=dict)
@@ -294,6 +336,33 @@ class Replay:
     @property
     def changed(self) -> bool:
         return bool(self.passed or self.other_reasons)
+
+
+@dataclass(frozen=True)
+class Restatement:
+    """What making days anew from bronze did, or with `dry_run` would do.
+
+    Attributes:
+        range: the days that were asked for, in words.
+        days: UTC days that have a line or a row.
+        lines: valid lines of bronze that are read for them.
+        bytes_read: size of the files of bronze that hold these lines.
+        replaced: files and bytes that go, by table.
+        events: how many more events there are than before (negative: fewer); 0 in a plan.
+    """
+
+    range: str
+    days: tuple[date, ...] = ()
+    lines: int = 0
+    bytes_read: int = 0
+    replaced: dict[str, dict[str, int]] = field(default_factory=dict)
+    events: int = 0
+    dry_run: bool = False
+    seconds: float = 0.0
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.days)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from eventmint.lake import Lake
 from eventmint.serve import answers, follow
 from eventmint.serve.pages.trust import published_trust
 from eventmint.storage import s3
+from eventmint.values import DayRange
 
 NAMES = Names("dev", "123456789012")
 KILLED_AT = [("after", 1), ("before", 3), ("after", 4), ("before", 12)]
@@ -248,6 +249,33 @@ def test_a_replay_in_s3_ends_where_one_in_a_folder_does(account: Account, tmp_pa
     for one, name in ((lake, "s3"), (shop.lake, "folder")):
         assert one.export_quarantine(tmp_path / name).lines == 4
     assert (tmp_path / "s3").read_bytes() == (tmp_path / "folder").read_bytes()
+
+
+def test_days_of_a_lake_in_s3_are_made_anew_under_another_key_as_in_a_folder(
+    account: Account, tmp_path: Path
+) -> None:
+    shop = Shop(tmp_path / "shop")
+    for number, name in enumerate("ab"):
+        shop.deliver(name, *random_events(Random(number), 12), event(quantity=number + 1), event())
+        account.mirror(shop.source)
+        shop.run()
+        lake_in_s3().run(now=NOW + timedelta(minutes=number))
+    other = {"quality__dedup": ["event_time", "user_id"]}
+    shop.settings |= other
+    expected = shop.lake.restate(DayRange(), now=NOW)
+    lake = lake_in_s3(str(tmp_path / "reader.duckdb"), **other)
+    before = account.keys("")
+    plan = lake.restate(DayRange(), now=NOW, dry_run=True)
+    assert account.keys("") == before
+    made = lake.restate(DayRange(), now=NOW)
+    assert (plan.lines, made.lines, made.events) == (expected.lines, expected.lines, expected.events)
+    assert expected.events < 0
+    for table in MADE_TABLES:
+        assert rows_of(lake, table) == rows_of(shop.lake, table), table
+    assert lake.answer("user_activity").equals(shop.lake.answer("user_activity"))
+    assert [str(law) for law in lake.verify(deep=True) if not law.holds] == []
+    assert account.keys("lake/.scratch") == account.keys("lake/.lock") == set()
+    assert not lake.run(now=NOW + timedelta(minutes=5)).changed
 
 
 # --- Trouble ---------------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ class Ledger:
 
     def add(self, entry: LedgerEntry) -> None:
         self.entries.append(entry)
+        if entry.restated_days:
+            return  # no file
         if entry.has_lines and entry.sha256:
             self._counted[entry.sha256] = entry
         if entry.replayed_from and entry.sha256:
@@ -70,6 +72,11 @@ class Ledger:
     def entry_of(self, sha256: str) -> LedgerEntry:
         """The entry where the lines of a content are counted. Raises: KeyError: it never came."""
         return self._counted[sha256]
+
+    def restatements(self, since: int, until: int | None = None) -> list[LedgerEntry]:
+        """The batches after `since`, up to `until`, that make days anew."""
+        last = self.seq if until is None else until
+        return [entry for entry in self.entries if entry.restated_days and since < entry.seq <= last]
 
     def replays_of(self, sha256: str) -> list[LedgerEntry]:
         """What has left the quarantine of a content, oldest first."""

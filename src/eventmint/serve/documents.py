@@ -29,7 +29,9 @@ def books(totals: Totals, entries: Iterable[LedgerEntry], live_contents: frozens
 
 def file_outcomes(entries: Iterable[LedgerEntry]) -> Counter[str]:
     """Return how many file versions had which outcome."""
-    return Counter(entry.status for entry in entries if entry.replayed_from is None)
+    return Counter(
+        entry.status for entry in entries if entry.replayed_from is None and entry.restated_days is None
+    )
 
 
 def status_document(
@@ -66,7 +68,8 @@ def history_document(runs: Sequence[Mapping[str, Any]], limit: int) -> Document:
 
 def files_document(entries: Sequence[LedgerEntry]) -> Document:
     """Return the ledger; `below` is the folder that all paths have in common."""
-    common = os.path.commonprefix([entry.path for entry in entries])  # noqa: RUF071 - cut at a slash below
+    paths = [entry.path for entry in entries if entry.restated_days is None]
+    common = os.path.commonprefix(paths)  # noqa: RUF071 - cut at a slash below
     rows = [
         {**asdict(entry), "unknown_fields": json.loads(entry.unknown_fields or "{}")} for entry in entries
     ]

@@ -228,6 +228,8 @@ def draw_run(page: Page, document: Document) -> None:
         )
         if document["days"]:
             page.line(f"days     {_days(document['days'])}")
+        for days in document["restated"]:
+            page.line(f"restated {days}")
     page.line(laws_sentence(document["lake"]))
 
 
@@ -281,7 +283,7 @@ def draw_history(page: Page, document: Document) -> None:
                 run["run_id"],
                 _moment(run["started_at"]),
                 f"{run['seconds']:.1f}",
-                "replay" if _is_replay(run) else f"{run['files_landed']:,}",
+                _what_it_was(run),
                 f"{run['totals']['lines']:,}",
                 f"{run['totals']['events']:+,}",
                 f"{run['totals']['quarantined']:,}",
@@ -295,9 +297,14 @@ def draw_history(page: Page, document: Document) -> None:
         page.line(f"({len(document['runs']):,} of {document['count']:,} runs; more with --limit)")
 
 
-def _is_replay(run: Document) -> bool:
-    """Whether a run took in no file, but lines from the quarantine."""
-    return bool(run.get("lines_replayed")) and not run["files_landed"]
+def _what_it_was(run: Document) -> str:
+    """The files that a run took in; or what it did where that was no matter of files."""
+    if not run["files_landed"]:
+        if run.get("restated"):
+            return "restatement"
+        if run.get("lines_replayed"):
+            return "replay"
+    return f"{run['files_landed']:,}"
 
 
 def draw_laws(page: Page, document: Document) -> None:
@@ -428,6 +435,26 @@ def draw_replay(page: Page, document: Document) -> None:
         page.line(f"files    {len(document['files']):,}")
     if document["days"]:
         page.line(f"days     {_days(document['days'])}")
+
+
+def draw_restatement(page: Page, document: Document) -> None:
+    """What making days anew did, or would do."""
+    if not document["changed"]:
+        page.line(f"{document['range']}: there is nothing of these days")
+        return
+    if document["dry_run"]:
+        page.line("this would be done:")
+    page.line(
+        f"{document['range']}: {_count(document['lines'], 'line')} of bronze read again, "
+        f"from files of {document['bytes_read']:,} bytes"
+    )
+    page.table(
+        [Column("replaced"), right("files"), right("bytes")],
+        [[table, f"{size['files']:,}", f"{size['bytes']:,}"] for table, size in document["replaced"].items()],
+    )
+    page.line(f"days     {_days(document['days'])}")
+    if not document["dry_run"]:
+        page.line(f"{_gain(document['events'])} in {document['seconds']:.1f} s")
 
 
 def draw_export(page: Page, document: Document) -> None:

@@ -121,9 +121,17 @@ def recount_day(
 
 def days_of_lines(session: Session, bronze_files: str, contents: Collection[str]) -> set[date]:
     """Return the days that the valid lines of some file contents are of."""
+    return {day for day, _ in lines_per_hour(session, bronze_files, contents)}
+
+
+def lines_per_hour(session: Session, bronze_files: str, contents: Collection[str]) -> dict[Hour, int]:
+    """Return the number of valid lines of some file contents in each hour that has any, oldest first."""
     hour = session.hour_number("event_time")
-    found = session.rows(f"SELECT DISTINCT {hour} AS hour FROM {bronze_files} WHERE {are_valid(contents)}")
-    return {_hour(row["hour"])[0] for row in found}
+    found = session.rows(
+        f"SELECT {hour} AS hour, COUNT(*) AS lines FROM {bronze_files} WHERE {are_valid(contents)} "
+        f"GROUP BY {hour} ORDER BY {hour}"
+    )
+    return {_hour(row["hour"]): row["lines"] for row in found}
 
 
 def are_valid(contents: Collection[str]) -> str:

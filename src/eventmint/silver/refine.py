@@ -40,6 +40,7 @@ class Intake:
         gone, gone_contents: bronze files and contents that no longer count (a replaced file).
         live, live_contents: bronze files and contents that still count and may hold lines with the keys of
             `gone`.
+        between: restrict the lines that came to this closed range of `event_time`; None for all.
     """
 
     fresh: Sequence[str]
@@ -50,6 +51,7 @@ class Intake:
     gone_contents: Collection[str] = ()
     live: Sequence[str] = ()
     live_contents: Collection[str] = ()
+    between: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _prepare(session: Session, intake: Intake, columns: Sequence[str]) -> None:
     session.scan("gone_files", bronze, intake.gone)
     session.scan("live_files", bronze, intake.live)
     session.scan("held_files", silver, intake.held)
-    session.view("arrived", _valid_lines("fresh_files", intake.fresh_contents))
+    session.view("arrived", _valid_lines("fresh_files", intake.fresh_contents) + _in_time(session, intake))
     if not intake.gone:
         session.view("gone_lines", f"SELECT {_FIELDS} FROM gone_files")
         session.view("returned", f"SELECT {_FIELDS} FROM live_files")
@@ -122,6 +124,13 @@ def _prepare(session: Session, intake: Intake, columns: Sequence[str]) -> None:
 def _valid_lines(files: str, contents: Collection[str] | None) -> str:
     condition = "problem IS NULL" if contents is None else are_valid(contents)
     return f"SELECT {_FIELDS} FROM {files} WHERE {condition}"
+
+
+def _in_time(session: Session, intake: Intake) -> str:
+    if intake.between is None:
+        return ""
+    first, last = map(session.instant, intake.between)
+    return f" AND event_time BETWEEN {first} AND {last}"
 
 
 def _find_suspects(session: Session, columns: Sequence[str], held_until: datetime | None) -> None:

@@ -1,0 +1,71 @@
+"""Days of the past: made anew from bronze."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from eventmint.cli.common import agreed
+from eventmint.cli.frame import Call, cli, on_target
+
+if TYPE_CHECKING:
+    from eventmint.values import DayRange
+
+
+def _of_days(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command be told a range of days, and whether to ask."""
+    kind = click.DateTime(["%Y-%m-%d"])
+    for option in (
+        click.option("-y", "--yes", is_flag=True, help="Do it without asking."),
+        click.option("--dry-run", is_flag=True, help="Only say what would be done."),
+        click.option("--all", "is_all", is_flag=True, help="All days."),
+        click.option("--to", "end", type=kind, metavar="DAY", help="The day after the last, UTC."),
+        click.option("--from", "start", type=kind, metavar="DAY", help="First day, UTC."),
+    ):
+        command = option(command)
+    return command
+
+
+def _range(start: datetime | None, end: datetime | None, is_all: bool) -> DayRange:
+    from eventmint.values import DayRange
+
+    if is_all == bool(start or end):
+        raise click.UsageError("Give --from, --to or both, or else --all.")
+    if start and end and start >= end:
+        raise click.UsageError("--to must be later than --from: it is the day after the last.")
+    return DayRange(start and start.date(), end and end.date())
+
+
+@on_target
+@cli.command()
+@_of_days
+@click.pass_obj
+def restate(call: Call, /, dry_run: bool, yes: bool, **days: Any) -> None:
+    """Make silver and gold of some days anew from bronze.
+
+    For after a change of rules or models. Shows first what would be done; readers of a table see it as it was
+    or as it will be. With --all the lake also goes over to another quality.dedup.
+    """
+    from eventmint.lake import Lake, restatement_to_dict
+    from eventmint.serve.screens import draw_restatement
+    from eventmint.serve.terminal import watching
+
+    asked, lake = _range(**days), call.lake()
+    if dry_run:
+        made = lake.restate(asked, dry_run=True)
+    else:
+        if not (yes and call.is_silent):
+            plan = restatement_to_dict(lake.restate(asked, dry_run=True))
+            if plan["changed"] and not agreed(
+                call, yes, "Do this?", lambda page: draw_restatement(page, plan)
+            ):
+                call.say("nothing was changed")
+                return
+        # Also where nothing is to be made anew: it may be that an earlier one was cut off.
+        with watching(sys.stderr, call.is_silent) as progress:
+            made = Lake(lake.settings, progress).restate(asked)
+    call.put(restatement_to_dict(made), draw_restatement)
