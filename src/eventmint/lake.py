@@ -61,6 +61,7 @@ from eventmint.tables.maintain import trim
 from eventmint.tables.plan import live_files, newest_files, row_count, seq_of
 from eventmint.tables.sizes import ColumnSize, TableSize, column_size, table_size
 from eventmint.values import (
+    Backfill,
     DayRange,
     Law,
     LedgerEntry,
@@ -68,6 +69,7 @@ from eventmint.values import (
     Replay,
     Restatement,
     RunReport,
+    SourceFile,
     Totals,
 )
 from eventmint.watching import figures, series
@@ -79,6 +81,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # The property of ops.runs that keeps the day on which maintenance was last complete.
 MAINTAINED = "eventmint.maintained"
+# How often a backfill looks whether the run that it waits for has ended.
+_ASK_AGAIN_SECONDS = 0.5
 
 
 def open_lake(config: str | os.PathLike[str] | None = None, **overrides: Any) -> Lake:
@@ -132,10 +136,51 @@ class Lake:
         """
         moment = now or datetime.now(UTC)
         root = os.fspath(source) if source is not None else self.settings.source_location
+        return self._told_run(root, moment, partial(self._list, root, only))
+
+    @telling_trouble()
+    def backfill(
+        self,
+        source: str | os.PathLike[str],
+        days: DayRange,
+        *,
+        now: datetime | None = None,
+        dry_run: bool = False,
+        wait: timedelta = timedelta(minutes=10),
+        pause: timedelta = timedelta(seconds=2),
+    ) -> Backfill:
+        """Take in the files of a source that were received on some days, in runs of one batch each; between
+        them other runs have their turn. What is known already is left out, so that it can be repeated.
+
+        Args:
+            source: folder, file or `s3://` address.
+            days: by the time in a file's path, else the file's own.
+            now: the time of all its runs, UTC; default: each one's own.
+            dry_run: only say what would be taken in.
+            wait: so long a batch waits while another run is at work.
+            pause: so long the lake is left to others after each batch.
+        Raises: as `run`; LockHeld: another run was at work for longer than `wait`.
+        """
+        started = time.perf_counter()
+        root = os.fspath(source)
+        known = self.ledger() if self._catalog.exists() else Ledger()
+        files = [file for file in self._list(root, None, known).files if file.received_at.date() in days]
+        sums = Backfill(root, str(days), len(files), sum(file.size_bytes for file in files), dry_run=dry_run)
+        for number, batch in enumerate([] if dry_run else batches(files, self.settings.run.batch_mb << 20)):
+            if number:
+                time.sleep(pause.total_seconds())
+            take = partial(self._told_run, root, now, partial(_not_known, batch))
+            sums = _with_run(sums, _when_free(take, wait))
+        return dataclasses.replace(sums, seconds=time.perf_counter() - started)
+
+    def _told_run(
+        self, root: str, now: datetime | None, list_files: Callable[[Ledger], Listing]
+    ) -> RunReport:
+        moment = now or datetime.now(UTC)
         with run_named(run_name(moment)):
             heralds = Heralds(self.settings, self._catalog, root, moment)
             try:
-                report = self._run(root, moment, only, heralds.begin)
+                report = self._run(root, moment, list_files, heralds.begin)
             except Exception as err:
                 heralds.fail(err)
                 raise
@@ -144,27 +189,31 @@ class Lake:
 
     @telling_trouble()
     def _run(
-        self, root: str, moment: datetime, only: Collection[str] | None, begin: Callable[[], None]
+        self,
+        root: str,
+        moment: datetime,
+        list_files: Callable[[Ledger], Listing],
+        begin: Callable[[], None],
     ) -> RunReport:
         started = time.perf_counter()
-        settings = self.settings
         if not is_s3(root) and not Path(root).exists():
             raise FixSettings(f"{root}: no such source.", "Name a folder with *.jsonl.gz files.")
         with lock(self._catalog.location), self._open_run(moment) as run:
-            listing = list_source(
-                root,
-                settings.source.pattern,
-                is_known=run.ledger.knows,
-                settle_seconds=settings.source.settle_seconds,
-                only=only,
-            )
+            listing = list_files(run.ledger)
             if listing.files:
                 begin()
-            with self._concluding(run, listing, started) as reports:
-                for batch in batches(listing.files, settings.run.batch_mb << 20):
+            with self._concluding(run, listing, started, root) as reports:
+                for batch in batches(listing.files, self.settings.run.batch_mb << 20):
                     take_in(run, batch)
                     shrink_downloads()
         return reports[0]
+
+    def _list(self, root: str, only: Collection[str] | None, ledger: Ledger) -> Listing:
+        """Return the files of a source that a ledger does not know."""
+        source = self.settings.source
+        return list_source(
+            root, source.pattern, is_known=ledger.knows, settle_seconds=source.settle_seconds, only=only
+        )
 
     @telling_trouble()
     def replay_quarantine(
@@ -487,7 +536,9 @@ class Lake:
             yield Run(self._catalog, engine, scratch, settings.rules, settings.dedup_key, now, self._progress)
 
     @contextmanager
-    def _concluding(self, run: Run, listing: Listing, started: float) -> Iterator[list[RunReport]]:
+    def _concluding(
+        self, run: Run, listing: Listing, started: float, source: str = ""
+    ) -> Iterator[list[RunReport]]:
         """Finish what an earlier run had left undone; then, after what is done here, check the laws, publish
         and record.
 
@@ -502,6 +553,7 @@ class Lake:
         last = self.last_run()
         unchecked = run.ledger.seq > (last["checked_seq"] if last else 0)
         report = self._report(run, listing, run.now, last, check=changed or unchecked)
+        report = dataclasses.replace(report, source=source)
         broken = laws.first_broken(report.laws)
         record = report_to_dict(report) if report.changed else last
         facts = self._facts(run.ledger, report.lake, record)
@@ -682,6 +734,40 @@ class Lake:
         commit(table, shape, Stamp(report.seq, report.run_id, properties=due), add=[path])
 
 
+def _not_known(files: Sequence[SourceFile], ledger: Ledger) -> Listing:
+    return Listing(tuple(file for file in files if not ledger.knows(file.path, file.version)))
+
+
+def _when_free(take: Callable[[], RunReport], wait: timedelta) -> RunReport:
+    """Run as soon as no other run is at work. Raises: LockHeld: one was for longer than `wait`."""
+    end = time.monotonic() + wait.total_seconds()
+    while True:
+        try:
+            return take()
+        except LockHeld:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(_ASK_AGAIN_SECONDS)
+
+
+def _with_run(sums: Backfill, report: RunReport) -> Backfill:
+    """Return a backfill's sums with those of one more run."""
+    reasons = Counter(sums.quarantined_by_reason)
+    reasons.update(report.quarantined_by_reason)
+    one, other = dataclasses.asdict(sums.totals), dataclasses.asdict(report.totals)
+    return dataclasses.replace(
+        sums,
+        batches=sums.batches + 1,
+        files_landed=sums.files_landed + report.files_landed,
+        files_same_content=sums.files_same_content + report.files_same_content,
+        files_set_aside=sums.files_set_aside + report.files_set_aside,
+        files_replaced=sums.files_replaced + report.files_replaced,
+        totals=Totals(**{name: one[name] + other[name] for name in one}),
+        quarantined_by_reason=dict(sorted(reasons.items())),
+        days=tuple(sorted({*sums.days, *report.days})),
+    )
+
+
 @contextmanager
 def _clean_staging(run: Run) -> Iterator[None]:
     """Leave nothing where workers stage files: neither what a killed run had left, nor our own."""
@@ -727,6 +813,11 @@ def restatement_to_dict(made: Restatement) -> dict[str, Any]:
     """Return what a restatement did as plain data for JSON."""
     days = [day.isoformat() for day in made.days]
     return {**dataclasses.asdict(made), "days": days, "changed": made.changed}
+
+
+def backfill_to_dict(made: Backfill) -> dict[str, Any]:
+    """Return what a backfill did as plain data for JSON."""
+    return {**dataclasses.asdict(made), "days": [day.isoformat() for day in made.days]}
 
 
 def anomalies_to_dict(found: Anomalies) -> dict[str, Any]:

@@ -263,6 +263,7 @@ class RunReport:
         files_unsettled: files still being written, left for the next run.
         lines_replayed: lines that left the quarantine.
         restated: the days that were made anew from bronze, in words, for each restatement.
+        source: where its files came from; empty where it looked for none.
         totals: the terms of the laws for what this run changed: lines that it took in, and lines that left
             the quarantine, which are valid more and quarantined less.
         lake: the same terms for the whole lake after the run.
@@ -286,6 +287,7 @@ class RunReport:
     files_unsettled: int = 0
     lines_replayed: int = 0
     restated: tuple[str, ...] = ()
+    source: str = ""
     totals: Totals = field(default_factory=Totals)
     lake: Totals = field(default_factory=Totals)
     quarantined_by_reason: dict[str, int] = field(default_factory=dict)
@@ -363,6 +365,36 @@ class Restatement:
     @property
     def changed(self) -> bool:
         return bool(self.days)
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What taking in the files of some days did, or with `dry_run` would do.
+
+    Attributes:
+        source: where they lie.
+        range: the days in which they were received, in words.
+        files, size_bytes: those that were not known yet.
+        batches: how many runs took them in.
+        files_landed, files_same_content, files_set_aside, files_replaced: what became of them.
+        totals, quarantined_by_reason: as of a run, of all these runs together.
+        days: UTC days of events whose answers changed.
+    """
+
+    source: str
+    range: str
+    files: int = 0
+    size_bytes: int = 0
+    batches: int = 0
+    files_landed: int = 0
+    files_same_content: int = 0
+    files_set_aside: int = 0
+    files_replaced: int = 0
+    totals: Totals = field(default_factory=Totals)
+    quarantined_by_reason: dict[str, int] = field(default_factory=dict)
+    days: tuple[date, ...] = ()
+    dry_run: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

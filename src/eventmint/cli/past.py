@@ -1,4 +1,4 @@
-"""Days of the past: made anew from bronze."""
+"""Days of the past: made anew from bronze, or taken in late."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventmint.cli.common import agreed
+from eventmint.cli.common import SourcePlace, agreed, exit_code
 from eventmint.cli.frame import Call, cli, on_target
 
 if TYPE_CHECKING:
@@ -69,3 +69,43 @@ def restate(call: Call, /, dry_run: bool, yes: bool, **days: Any) -> None:
         with watching(sys.stderr, call.is_silent) as progress:
             made = Lake(lake.settings, progress).restate(asked)
     call.put(restatement_to_dict(made), draw_restatement)
+
+
+@on_target
+@cli.command()
+@click.argument("source", type=SourcePlace())
+@_of_days
+@click.option(
+    "--wait", default="10m", metavar="TIME", show_default=True, help="For another run at most: 30s, 5m, 1h."
+)
+@click.option(
+    "--pause", default="2s", metavar="TIME", show_default=True, help="After each batch, for other runs."
+)
+@click.pass_obj
+def backfill(call: Call, /, source: str, dry_run: bool, yes: bool, **asked: Any) -> int:
+    """Take in the files of SOURCE that came in on some days, a batch at a time.
+
+    SOURCE is a folder, a file or s3://bucket/prefix. Each batch is a run of its own, so that the runs of the
+    live source go on between them. Shows first what would be taken in; what is in the lake is left out, so
+    that a backfill that was cut off is just repeated.
+    """
+    from eventmint.lake import Lake, backfill_to_dict
+    from eventmint.serve.journeys import window_of
+    from eventmint.serve.screens import draw_backfill
+    from eventmint.serve.terminal import watching
+
+    wait, pause = (window_of(asked.pop(name)) for name in ("wait", "pause"))
+    days, settings = _range(**asked), call.settings_on_target()
+    if dry_run:
+        made = Lake(settings).backfill(source, days, dry_run=True)
+    else:
+        if not (yes and call.is_silent):
+            plan = backfill_to_dict(Lake(settings).backfill(source, days, dry_run=True))
+            if plan["files"] and not agreed(call, yes, "Do this?", lambda page: draw_backfill(page, plan)):
+                call.say("nothing was changed")
+                return 0
+        with watching(sys.stderr, call.is_silent) as progress:
+            made = Lake(settings, progress).backfill(source, days, wait=wait, pause=pause)
+    document = backfill_to_dict(made)
+    call.put(document, draw_backfill)
+    return exit_code(call, settings, document)

@@ -457,6 +457,32 @@ def draw_restatement(page: Page, document: Document) -> None:
         page.line(f"{_gain(document['events'])} in {document['seconds']:.1f} s")
 
 
+def draw_backfill(page: Page, document: Document) -> None:
+    """What taking in the files of some days did, or would do."""
+    found = (
+        f"{document['range']} of {document['source']}: {_count(document['files'], 'file')} "
+        f"not known yet, {document['size_bytes']:,} bytes"
+    )
+    if document["dry_run"]:
+        page.line(found)
+        return
+    page.line(f"{found}; taken in by {_count(document['batches'], 'run')} in {document['seconds']:.1f} s")
+    if not document["batches"]:
+        return
+    took = document["totals"]
+    page.line(
+        f"{_count(document['files_landed'], 'file')} landed, "
+        f"{document['files_same_content']:,} same content, "
+        f"{document['files_set_aside']:,} set aside, {document['files_replaced']:,} replaced"
+    )
+    page.line(
+        f"{_count(took['lines'], 'line')}: {_gain(took['events'])}, {took['duplicates']:,} duplicates, "
+        f"{took['quarantined']:,} quarantined, {took['blank']:,} blank"
+    )
+    if document["days"]:
+        page.line(f"days     {_days(document['days'])}")
+
+
 def draw_export(page: Page, document: Document) -> None:
     page.line(f"{_count(document['lines'], 'line')} in {document['file']}")
 
