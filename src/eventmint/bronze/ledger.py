@@ -33,8 +33,6 @@ class Ledger:
 
     def add(self, entry: LedgerEntry) -> None:
         self.entries.append(entry)
-        if entry.restated_days:
-            return  # no file
         if entry.has_lines and entry.sha256:
             self._counted[entry.sha256] = entry
         if entry.replayed_from and entry.sha256:
