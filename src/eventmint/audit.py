@@ -22,7 +22,7 @@ from eventmint.pipeline import Run, count_books
 from eventmint.silver.hours import Books, HourBook, books_from_rows
 from eventmint.storage import missing
 from eventmint.tables.catalog import LakeCatalog
-from eventmint.tables.plan import changes_since, live_files, row_count
+from eventmint.tables.plan import LiveFile, changes_since, live_files, row_count
 from eventmint.values import Law, Totals
 
 _CHECKED_TABLES = ("bronze.events", "silver.events_cleaned", *(f"gold.{answer}" for answer in ANSWERS))
@@ -72,7 +72,11 @@ def laws_of_everything(run: Run) -> tuple[Law, ...]:
 def read_books(catalog: LakeCatalog) -> Books:
     """Return the books of silver as runs have noted them."""
     shape = contract("silver.event_hours")
-    return books_from_rows(read_rows(file.location for file in live_files(catalog.load(shape), shape)))
+    return books_in(live_files(catalog.load(shape), shape))
+
+
+def books_in(files: Iterable[LiveFile]) -> Books:
+    return books_from_rows(read_rows(file.location for file in files))
 
 
 def lake_totals(ledger: Ledger, books: Books) -> Totals:
@@ -87,6 +91,16 @@ def lake_totals(ledger: Ledger, books: Books) -> Totals:
         duplicates=sum(book.duplicates for book in books.values()),
         key_conflicts=sum(book.key_conflicts for book in books.values()),
     )
+
+
+def changed_totals(before: Totals, after: Totals) -> Totals:
+    """Return what the terms have changed by.
+
+    Valid lines are what law 1 leaves of the others: the lake counts them only for as long as no newer version
+    of their file has come.
+    """
+    change = after - before
+    return dataclasses.replace(change, valid=change.lines - change.blank - change.quarantined)
 
 
 def _laws_of_lake(run: Run, books: Books) -> Iterator[Law]:

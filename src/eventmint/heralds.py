@@ -17,7 +17,7 @@ from eventmint.config import Settings
 from eventmint.contracts import ANSWERS, contract
 from eventmint.errors import Bug, EventmintError, LockHeld
 from eventmint.outlook import judge_hours
-from eventmint.pipeline import ledger_entries
+from eventmint.pipeline import ledger_of
 from eventmint.run_log import fields, run_name
 from eventmint.serve.documents import quarantine_complaint, staleness
 from eventmint.tables.catalog import LakeCatalog
@@ -41,7 +41,7 @@ class Heralds:
         self._complete_before: datetime | None = None
         if self._wants_anomalies:
             with suppress(Exception):  # whatever is wrong with the lake, the run says it
-                self._complete_before = figures.complete_until(ledger_entries(catalog), moment)
+                self._complete_before = figures.complete_until(ledger_of(catalog).entries, moment)
 
     def begin(self) -> None:
         """There is something to take in."""
@@ -80,7 +80,7 @@ class Heralds:
                 tell(made(), notify, source, is_over=is_over)
 
     def _notices(self, report: RunReport) -> list[notices.Notice]:
-        settings, entries = self._settings, ledger_entries(self._catalog)
+        settings, entries = self._settings, ledger_of(self._catalog).entries
         found = {"totals": vars(report.totals), "quarantined_by_reason": report.quarantined_by_reason}
         made = notices.of_report(report, quarantine_complaint(found, settings.quality.max_quarantine))
         allowed = settings.report.late_after

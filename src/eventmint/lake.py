@@ -39,10 +39,11 @@ from eventmint.errors import FixData, FixSettings, LawBroken, LockHeld, TryAgain
 from eventmint.heralds import Heralds
 from eventmint.maintenance.everything import maintain, merge_crowded, plan_maintenance
 from eventmint.outlook import judge_hours
-from eventmint.pipeline import Run, batches, ledger_entries, load_ledger, replan_on_conflict, take_in
+from eventmint.pipeline import Run, batches, ledger_of, load_ledger, replan_on_conflict, take_in
 from eventmint.recheck.everything import recheck
 from eventmint.replay import plan_replay, replay
 from eventmint.restate import begin_restatement, plan_restatement
+from eventmint.rollback import finish_rollback, is_cut_off, kept_run, noted_in, plan_rollback, roll_back
 from eventmint.run_log import Progress, Silent, run_name, run_named
 from eventmint.serve import analytics_db, answers, journeys, quarantine
 from eventmint.serve.documents import books, file_outcomes
@@ -68,6 +69,7 @@ from eventmint.values import (
     Maintenance,
     Replay,
     Restatement,
+    Rollback,
     RunReport,
     SourceFile,
     Totals,
@@ -271,6 +273,31 @@ class Lake:
         return dataclasses.replace(made, seconds=time.perf_counter() - started)
 
     @telling_trouble()
+    def rollback(self, to: str, *, now: datetime | None = None, dry_run: bool = False) -> Rollback:
+        """Bring every table, and so all answers, back to what an earlier run had left.
+
+        The next run takes in again what was rolled back, where it is still there.
+
+        Args:
+            to: id of the run, or a beginning of it that no other has.
+            now: the time of the rollback, UTC.
+            dry_run: only say what would be done.
+        Raises:
+            FixSettings: no such run, or its state is not kept any more. FixData: there is no lake, or a file
+                of then is missing. LockHeld: a run is at work. LawBroken: as for a run.
+        """
+        self._require_lake()
+        started = time.perf_counter()
+        with lock(self._catalog.location), self._open_tools(now or datetime.now(UTC)) as run:
+            made = plan_rollback(self._catalog, self.runs(), to)
+            if not dry_run:
+                if made.changed:  # before anything is finished that is cut off: it may be what is undone
+                    roll_back(run, made)
+                with self._prepared(run), self._concluding(run, Listing(()), started):
+                    pass
+        return dataclasses.replace(made, dry_run=dry_run, seconds=time.perf_counter() - started)
+
+    @telling_trouble()
     def verify(self, *, deep: bool = False) -> tuple[Law, ...]:
         """Prove the laws again from the rows of every file, not from what runs have noted.
 
@@ -278,11 +305,14 @@ class Lake:
             deep: prove every value of every table again, from the files alone: each file by its digest and
                 its footer, each row by making it again from bronze. Damage is a broken law, never an error.
         Returns: every law; look at `holds`.
-        Raises: FixData: there is no lake. LawBroken: a file is missing. LockHeld: a run is at work.
+        Raises:
+            FixData: there is no lake, or a rollback was cut off. LawBroken: a file is missing.
+            LockHeld: a run is at work.
         """
         self._require_lake()
         if deep:
             with lock(self._catalog.location), self._open_tools(datetime.now(UTC)) as run:
+                self._require_no_rollback()
                 return recheck(run)
         with lock(self._catalog.location), self._open_run(datetime.now(UTC)) as run:
             return audit.laws_of_everything(run)
@@ -323,27 +353,54 @@ class Lake:
             self._follower.follow()
         return published_database(self.settings)
 
-    def answer(self, name: str, *, start: date | None = None, end: date | None = None) -> pa.Table:
+    @contextmanager
+    def state(self, as_of: str | None = None) -> Iterator[answers.State]:
+        """Open one state of the lake for several questions, by `answer` and `sql`.
+
+        Args: as_of: the run that left it, by its id or the beginning of it; None for what is published.
+        Raises: FixSettings: no such run, or its state is not kept. FixData: nothing has been published yet.
+        """
+        limits = Limits(self.settings.query.max_seconds, self.settings.query.memory_mb)
+        if as_of is None:
+            yield answers.State(self.published(), limits)
+            return
+        self._require_lake()
+        seq = kept_run(self._catalog, self.runs(), as_of)["seq"]
+        with tempfile.TemporaryDirectory(prefix="eventmint-") as folder:
+            database = Path(folder) / "analytics.duckdb"
+            with telling_trouble():
+                analytics_db.show_past(self._catalog, database, seq)
+            yield answers.State(database, limits)
+
+    def answer(
+        self, name: str, *, start: date | None = None, end: date | None = None, as_of: str | None = None
+    ) -> pa.Table:
         """Return one of the five answers.
 
         Args:
             name: conversion_funnel, hourly_revenue, top_products, category_performance or user_activity.
             start, end: UTC days, half-open: `start` is in, `end` is not.
+            as_of: as this run left it (see `state`).
         Returns: an Arrow table with the columns of the contract, in a total order.
-        Raises: FixSettings: no such answer. FixData: nothing has been published yet.
+        Raises: FixSettings: no such answer or run. FixData: nothing has been published yet.
         """
         if name not in ANSWERS:
             raise FixSettings(f"{name}: no such answer.", f"The answers are {', '.join(ANSWERS)}.")
-        return answers.answer(self.published(), name, start, end)
+        with self.state(as_of) as state:
+            return state.answer(name, start, end)
 
-    def sql(self, statement: str, *, limit: int | None = None) -> pa.Table:
+    def sql(self, statement: str, *, limit: int | None = None, as_of: str | None = None) -> pa.Table:
         """Return the rows of one SELECT over `gold.*` (also by unqualified name), `silver.*` and `bronze.*`.
 
-        Args: limit: at most so many rows; None for all.
-        Raises: FixSettings: not exactly one SELECT, one that fails, or one that takes too much (`query.*`).
+        Args:
+            limit: at most so many rows; None for all.
+            as_of: as this run left the tables (see `state`).
+        Raises:
+            FixSettings: not exactly one SELECT, one that fails, one that takes too much (`query.*`), or no
+                such run.
         """
-        query = self.settings.query
-        return answers.select(self.published(), statement, limit, Limits(query.max_seconds, query.memory_mb))
+        with self.state(as_of) as state:
+            return state.sql(statement, limit)
 
     @telling_trouble()
     def funnel(
@@ -421,7 +478,7 @@ class Lake:
     def ledger(self) -> Ledger:
         """Return what became of every source file."""
         self._require_lake()
-        return Ledger(ledger_entries(self._catalog))
+        return ledger_of(self._catalog)
 
     def last_run(self) -> dict[str, Any] | None:
         """Return the record of the newest run as plain data; None before the first."""
@@ -523,11 +580,17 @@ class Lake:
 
     @contextmanager
     def _open_run(self, now: datetime) -> Iterator[Run]:
-        with self._open_tools(now) as run:
-            self._catalog.create_missing()
-            load_ledger(run)
-            with _clean_staging(run):
-                yield run
+        with self._open_tools(now) as run, self._prepared(run):
+            yield run
+
+    @contextmanager
+    def _prepared(self, run: Run) -> Iterator[None]:
+        """Every table is there, at no state that was rolled back, and the ledger knows what bronze holds."""
+        self._catalog.create_missing()
+        finish_rollback(run)
+        load_ledger(run)
+        with _clean_staging(run):
+            yield
 
     @contextmanager
     def _open_tools(self, now: datetime) -> Iterator[Run]:
@@ -601,6 +664,13 @@ class Lake:
         today = run.now.date().isoformat()
         if runs.properties[MAINTAINED] < today and self._maintain(run, limit).is_complete:
             note(self._catalog.load(contract("ops.runs")), {MAINTAINED: today})
+
+    def _require_no_rollback(self) -> None:
+        if is_cut_off(self._catalog):
+            raise FixData(
+                f"{self._catalog.location}: a rollback was cut off.",
+                "Roll back again, or run `eventmint run`: either finishes it.",
+            )
 
     def _require_settled(self, run: Run) -> None:
         """Touch nothing while a stage is behind, or while the books do not balance."""
@@ -682,6 +752,7 @@ class Lake:
         checked_seq = last["checked_seq"] if last else 0
         found = audit.laws_of_run(run, checked_seq) if check else ()
         before = Totals(**last["lake"]) if last else Totals()
+        noted = noted_in(self._catalog)
         # Also what a run took in that was cut off before it could report.
         run.entries = [e for e in run.ledger.entries if e.seq > (last["seq"] if last else 0)]
         by_status = Counter(entry.status for entry in run.entries)
@@ -698,15 +769,8 @@ class Lake:
             files_unsettled=len(listing.unsettled),
             lines_replayed=sum(entry.lines for entry in new if entry.replayed_from),
             restated=tuple(str(entry.restated_days) for entry in run.entries if entry.restated_days),
-            totals=Totals(
-                lines=lake.lines - before.lines,
-                blank=lake.blank - before.blank,
-                valid=sum(entry.valid for entry in new),
-                quarantined=lake.quarantined - before.quarantined,
-                events=lake.events - before.events,
-                duplicates=lake.duplicates - before.duplicates,
-                key_conflicts=lake.key_conflicts - before.key_conflicts,
-            ),
+            rolled_back_to=noted.run_id if noted and noted.seq > (last["seq"] if last else 0) else "",
+            totals=audit.changed_totals(before, lake),
             lake=lake,
             quarantined_by_reason=_reasons(run.entries),
             set_aside={e.path: e.reason or "" for e in run.entries if e.status == "set_aside"} | run.not_read,
@@ -817,6 +881,11 @@ def restatement_to_dict(made: Restatement) -> dict[str, Any]:
 
 def backfill_to_dict(made: Backfill) -> dict[str, Any]:
     """Return what a backfill did as plain data for JSON."""
+    return {**dataclasses.asdict(made), "days": [day.isoformat() for day in made.days]}
+
+
+def rollback_to_dict(made: Rollback) -> dict[str, Any]:
+    """Return what a rollback did as plain data for JSON."""
     return {**dataclasses.asdict(made), "days": [day.isoformat() for day in made.days]}
 
 

@@ -136,21 +136,22 @@ def batches(files: Sequence[File], batch_bytes: int, batch_files: int = 1000) ->
         yield batch
 
 
-def ledger_entries(catalog: LakeCatalog) -> list[LedgerEntry]:
+def ledger_of(catalog: LakeCatalog) -> Ledger:
     """Return what became of every file, as runs have noted it."""
     shape = contract("bronze.ingested_files")
-    return _entries_of(catalog.load(shape), shape)
+    table = catalog.load(shape)
+    return ledger_in(live_files(table, shape), seq_of(table))
 
 
-def _entries_of(table: TableHandle, shape: Contract) -> list[LedgerEntry]:
-    return entries_from_rows(read_rows(file.location for file in live_files(table, shape)))
+def ledger_in(files: Iterable[LiveFile], seq: int) -> Ledger:
+    return Ledger(entries_from_rows(read_rows(file.location for file in files)), seq)
 
 
 def load_ledger(run: Run) -> None:
     """Read the ledger and complete it from bronze where a crash had come between the two."""
     table, shape = run.open("bronze.ingested_files")
     bronze, events = run.open("bronze.events")
-    run.ledger = Ledger(_entries_of(table, shape))
+    run.ledger = ledger_in(live_files(table, shape), seq_of(table))
     if seq_of(bronze) <= seq_of(table):
         return
     landed = files_landed_since(bronze, events, seq_of(table))
@@ -411,9 +412,9 @@ def _next_seq(ledger: Ledger, seq: int) -> int:
             return entry.seq if target == seq else target
         rows += entry.valid
         if rows > _REFINE_ROWS and target > seq and entry.seq > target:
-            break
+            return target
         target = entry.seq
-    return target
+    return ledger.seq
 
 
 def _intake(

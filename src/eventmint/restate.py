@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 
-from eventmint.bronze.ledger import Ledger
 from eventmint.contracts import ANSWERS
 from eventmint.engine.parquet import read_rows
 from eventmint.errors import FixData, FixSettings
@@ -22,7 +21,7 @@ from eventmint.pipeline import (
     BLOCKS,
     DEDUP,
     Run,
-    ledger_entries,
+    ledger_of,
     lines_of,
     replan_on_conflict,
     require_time_in_key,
@@ -42,7 +41,7 @@ def plan_restatement(run: Run, asked: DayRange) -> Restatement:
 
     Raises: FixSettings: the dedup key does not allow it.
     """
-    run.ledger = Ledger(ledger_entries(run.catalog))
+    run.ledger = ledger_of(run.catalog)
     return replace(_look(run, asked), dry_run=True)
 
 

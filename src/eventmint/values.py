@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -187,6 +187,11 @@ class LedgerEntry:
     restated_to: date | None = None
 
     @property
+    def is_of_file(self) -> bool:
+        """Whether a version of a source file stands behind it: neither a replay nor a restatement."""
+        return self.replayed_from is None and self.restated_days is None
+
+    @property
     def restated_days(self) -> DayRange | None:
         """The days that the batch makes anew; None for a file or a replay."""
         return DayRange(self.restated_from, self.restated_to) if self.status == "restated" else None
@@ -244,6 +249,10 @@ class Totals:
     duplicates: int = 0
     key_conflicts: int = 0
 
+    def __sub__(self, other: Totals) -> Totals:
+        terms = asdict(self)
+        return Totals(**{name: count - getattr(other, name) for name, count in terms.items()})
+
 
 def bad_lines(quarantined: int, by_reason: Mapping[str, int]) -> int:
     """How many of the quarantined lines are there against expectation; an expected reason stands alone."""
@@ -264,8 +273,9 @@ class RunReport:
         lines_replayed: lines that left the quarantine.
         restated: the days that were made anew from bronze, in words, for each restatement.
         source: where its files came from; empty where it looked for none.
+        rolled_back_to: the run whose state was brought back; empty where none was.
         totals: the terms of the laws for what this run changed: lines that it took in, and lines that left
-            the quarantine, which are valid more and quarantined less.
+            the quarantine, which are valid more and quarantined less; negative for what was rolled back.
         lake: the same terms for the whole lake after the run.
         quarantined_by_reason: lines of this run that have each reason.
         set_aside: path and reason of each file that could not be read.
@@ -288,6 +298,7 @@ class RunReport:
     lines_replayed: int = 0
     restated: tuple[str, ...] = ()
     source: str = ""
+    rolled_back_to: str = ""
     totals: Totals = field(default_factory=Totals)
     lake: Totals = field(default_factory=Totals)
     quarantined_by_reason: dict[str, int] = field(default_factory=dict)
@@ -393,6 +404,33 @@ class Backfill:
     totals: Totals = field(default_factory=Totals)
     quarantined_by_reason: dict[str, int] = field(default_factory=dict)
     days: tuple[date, ...] = ()
+    dry_run: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What a rollback did, or with `dry_run` would do.
+
+    Attributes:
+        to: the run whose state is brought back.
+        seq: the last batch of that state.
+        runs: the later runs, oldest first, whose work is undone.
+        files: source files that are no longer known, so that the next run takes them in again.
+        files_back: source files that are known again, where an earlier rollback is undone.
+        days: UTC days of events whose answers change.
+        totals: what the terms of the laws change by.
+        changed: False where the lake is as that run left it.
+    """
+
+    to: str
+    seq: int
+    runs: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    files_back: tuple[str, ...] = ()
+    days: tuple[date, ...] = ()
+    totals: Totals = field(default_factory=Totals)
+    changed: bool = False
     dry_run: bool = False
     seconds: float = 0.0
 

@@ -278,6 +278,26 @@ def test_days_of_a_lake_in_s3_are_made_anew_under_another_key_as_in_a_folder(
     assert not lake.run(now=NOW + timedelta(minutes=5)).changed
 
 
+def test_a_rollback_in_s3_brings_back_what_a_run_had_left(account: Account, tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "shop")
+    lake = lake_in_s3(str(tmp_path / "reader.duckdb"))
+    states, answers = [], []
+    for number, name in enumerate("ab"):
+        shop.deliver(name, *random_events(Random(number), 12), b"{")
+        account.mirror(shop.source)
+        lake.run(now=NOW + timedelta(minutes=number))
+        states.append([rows_of(lake, table) for table in ("bronze.events", *MADE_TABLES)])
+        answers.append(lake.answer("user_activity").to_pylist())
+    first, second = (run["run_id"] for run in lake.runs())
+    assert lake.answer("user_activity", as_of=first).to_pylist() == answers[0] != answers[1]
+    for run, state, answer in ((first, states[0], answers[0]), (second, states[1], answers[1])):
+        assert lake.rollback(run, now=NOW + timedelta(minutes=5)).changed
+        assert [rows_of(lake, table) for table in ("bronze.events", *MADE_TABLES)] == state
+        assert lake_in_s3(str(tmp_path / "reader.duckdb")).answer("user_activity").to_pylist() == answer
+        assert [str(law) for law in lake.verify(deep=True) if not law.holds] == []
+    assert account.keys("lake/.scratch") == account.keys("lake/.lock") == set()
+
+
 # --- Trouble ---------------------------------------------------------------------------------------------
 
 

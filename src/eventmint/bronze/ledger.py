@@ -20,9 +20,14 @@ from eventmint.values import LedgerEntry, SourceFile
 
 
 class Ledger:
-    """All entries, oldest batch first, with the questions that a run asks of them."""
+    """All entries, oldest batch first, with the questions that a run asks of them.
 
-    def __init__(self, entries: Iterable[LedgerEntry] = ()) -> None:
+    Args:
+        seq: the last batch that it includes, where that has no entry: a rollback leaves none.
+    """
+
+    def __init__(self, entries: Iterable[LedgerEntry] = (), seq: int = 0) -> None:
+        self._seq = seq
         self.entries: list[LedgerEntry] = []
         self._latest: dict[str, LedgerEntry] = {}
         self._content: dict[str, str] = {}
@@ -44,7 +49,7 @@ class Ledger:
 
     @property
     def seq(self) -> int:
-        return self.entries[-1].seq if self.entries else 0
+        return max(self._seq, self.entries[-1].seq if self.entries else 0)
 
     @property
     def newest_event(self) -> datetime | None:
@@ -62,7 +67,7 @@ class Ledger:
 
     def corrected(self, entries: Iterable[LedgerEntry]) -> Ledger:
         """The ledger with these entries, each in place of an older one of the same content."""
-        return Ledger(newest((*self.entries, *entries)))
+        return Ledger(newest((*self.entries, *entries)), self._seq)
 
     def has_content(self, sha256: str | None) -> bool:
         return sha256 in self._counted

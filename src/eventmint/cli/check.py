@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from eventmint.cli.frame import Call, cli, on_target
+from eventmint.cli.frame import Call, as_of_run, cli, on_target
 from eventmint.errors import FixSettings
 from eventmint.serve.streams import plain, tell_error, write_out
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TABLE_ROWS = 100
 
 
+@as_of_run
 @cli.command()
 @click.argument("sql", required=False)
 @click.option(
@@ -50,6 +51,8 @@ def query(
     """
     if (sql is None) == (file is None):
         raise click.UsageError("Give either a SELECT or -f FILE.")
+    if call.as_of and target == "athena":
+        raise click.UsageError("--as-of asks the lake's own tables, not Athena.")
     if call.wants_json and form not in (None, "json"):
         raise click.UsageError(f"--json and --format {form} exclude each other.")
     call.wants_json = call.wants_json or form == "json"
@@ -79,14 +82,14 @@ def _asker(call: Call, target: str) -> Callable[[str, int | None], tuple[pa.Tabl
         from eventmint.cli.aws import ask_athena
 
         return ask_athena(call)
-    from eventmint.serve.limits import Limits, process_limits
+    from eventmint.serve.limits import process_limits
 
-    lake = call.lake()
-    limits = Limits(lake.settings.query.max_seconds, lake.settings.query.memory_mb)
+    state = click.get_current_context().with_resource(call.lake().state(call.as_of))
+    limits = state.limits
 
     def ask(statement: str, limit: int | None) -> tuple[pa.Table, dict[str, Any]]:
         with process_limits(limits, lambda: tell_error(limits.overtime(), call.wants_json)):
-            return lake.sql(statement, limit=limit), {}
+            return state.sql(statement, limit), {}
 
     return ask
 

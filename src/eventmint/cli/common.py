@@ -21,6 +21,7 @@ from eventmint.storage import is_s3
 if TYPE_CHECKING:
     from eventmint.config import Settings
     from eventmint.lake import Lake
+    from eventmint.serve.answers import State
     from eventmint.serve.summary import Period
     from eventmint.serve.terminal import Page
 
@@ -99,13 +100,13 @@ def exit_code(call: Call, settings: Settings, report: Mapping[str, Any]) -> int:
     return error.exit_code
 
 
-def rows_of_answers(lake: Lake, names: Iterable[str], period: Period) -> dict[str, Any]:
+def rows_of_answers(lake: Lake | State, names: Iterable[str], period: Period) -> dict[str, Any]:
     from eventmint.serve.formats import json_rows
 
     return {name: json_rows(lake.answer(name, start=period.start, end=period.end)) for name in names}
 
 
-def summaries(lake: Lake, names: Iterable[str], period: Period) -> dict[str, Any]:
+def summaries(lake: Lake | State, names: Iterable[str], period: Period) -> dict[str, Any]:
     from eventmint.serve.formats import json_rows
     from eventmint.serve.summary import days_sql, summary_sql
 

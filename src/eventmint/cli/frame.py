@@ -61,6 +61,7 @@ class Call:
     is_verbose: bool = False
     wants_json: bool = False
     target: str | None = None
+    as_of: str | None = None
 
     @property
     def is_silent(self) -> bool:
@@ -144,6 +145,18 @@ def on_target(command: AnyCommand) -> AnyCommand:
     text = "The lake of this configuration, or that of the stack aws.id."
     kind = click.Choice(["local", "aws"])
     command.params.append(click.Option(["--target"], type=kind, expose_value=False, callback=note, help=text))
+    return command
+
+
+def as_of_run(command: AnyCommand) -> AnyCommand:
+    """Let a command be told of which run's state it speaks."""
+
+    def note(ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+        ctx.ensure_object(Call).as_of = value
+
+    text = "The lake as this run left it; `history` names them."
+    option = click.Option(["--as-of"], metavar="RUN", expose_value=False, callback=note, help=text)
+    command.params.append(option)
     return command
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from eventmint.cli.common import ANSWERS, OneOf, books_of, rows_of_answers, summaries
-from eventmint.cli.frame import Call, cli, on_target
+from eventmint.cli.frame import Call, as_of_run, cli, on_target
 from eventmint.errors import EventmintError
 from eventmint.serve.streams import tell_error
 
@@ -62,6 +62,7 @@ def history(call: Call, limit: int) -> None:
 
 
 @on_target
+@as_of_run
 @cli.command()
 @click.argument("name", required=False, type=OneOf(ANSWERS), metavar="[NAME]")
 @click.option("--from", "start", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="First day, UTC.")
@@ -84,12 +85,13 @@ def show(call: Call, name: str | None, start: datetime | None, end: datetime | N
     if start and end and start >= end:
         raise click.UsageError("--to must be later than --from: it is the day after the last.")
     period = Period(start and start.date(), end and end.date(), top)
-    lake, names = call.lake(), (name,) if name else ANSWERS
-    if call.wants_json:
-        rows = rows_of_answers(lake, names, period)
-        call.put({"from": period.start, "to": period.end, "answers": rows}, draw_answers)
-    else:
-        call.put(summaries(lake, names, period), draw_answers)
+    names = (name,) if name else ANSWERS
+    with call.lake().state(call.as_of) as state:
+        if call.wants_json:
+            rows = rows_of_answers(state, names, period)
+            call.put({"from": period.start, "to": period.end, "answers": rows}, draw_answers)
+        else:
+            call.put(summaries(state, names, period), draw_answers)
 
 
 @on_target

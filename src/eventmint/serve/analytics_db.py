@@ -26,6 +26,7 @@ from eventmint.tables.plan import (
     Changes,
     TableHandle,
     changes_since,
+    files_after,
     files_changed_since,
     is_ours_since,
     live_files,
@@ -74,6 +75,23 @@ def publish(
             confirm()
 
     _swap_in(database, build)
+
+
+def show_past(catalog: LakeCatalog, database: Path, seq: int) -> None:
+    """Write a new database that shows the lake as batch `seq` left it.
+
+    Raises: TryAgain: that state is being forgotten.
+    """
+    with _opened(database) as connection:
+        _create(connection)
+        for shape in _shown_contracts(catalog):
+            files = files_after(catalog.load(shape), shape, seq)
+            if files is None:
+                raise TryAgain(f"{shape.table}: this state has just been forgotten.", "See which are kept.")
+            if shape.table in _TABLES:
+                _replace_days(connection, shape, [file.location for file in files], None)
+            else:
+                _update_view(connection, shape, Changes(tuple(files)), complete=True)
 
 
 def tell(database: Path, facts: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +32,22 @@ _ORDER = {
 _ROWS_AT_ONCE = 100_000
 # What a query may be made of; COPY, INSERT and the like have nodes of their own.
 _READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "CTE_NODE", "RECURSIVE_CTE_NODE"})
+
+
+@dataclass(frozen=True)
+class State:
+    """One state of the lake, to be asked: a database as `analytics_db` writes it."""
+
+    database: Path
+    limits: Limits
+
+    def answer(self, name: str, start: date | None = None, end: date | None = None) -> pa.Table:
+        """Return the rows of one answer, as `Lake.answer`."""
+        return answer(self.database, name, start, end)
+
+    def sql(self, statement: str, limit: int | None = None) -> pa.Table:
+        """Return the rows of one SELECT, as `Lake.sql`."""
+        return select(self.database, statement, limit, self.limits)
 
 
 def answer(database: Path, name: str, start: date | None, end: date | None) -> pa.Table:

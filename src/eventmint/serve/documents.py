@@ -29,9 +29,7 @@ def books(totals: Totals, entries: Iterable[LedgerEntry], live_contents: frozens
 
 def file_outcomes(entries: Iterable[LedgerEntry]) -> Counter[str]:
     """Return how many file versions had which outcome."""
-    return Counter(
-        entry.status for entry in entries if entry.replayed_from is None and entry.restated_days is None
-    )
+    return Counter(entry.status for entry in entries if entry.is_of_file)
 
 
 def status_document(

@@ -15,6 +15,7 @@ Document = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 _FILE_COUNTS = ("lines", "blank", "valid", "quarantined")
 _RAW_SHOWN = 400
+_NAMES_SHOWN = 10
 
 
 # ---- the five answers ------------------------------------------------------------------------------------
@@ -221,6 +222,8 @@ def draw_run(page: Page, document: Document) -> None:
         }
         files += [f"{document[name]:,} {words}" for name, words in named.items() if document[name]]
         page.line(f"{', '.join(files)} in {document['seconds']:.1f} s")
+        if document["rolled_back_to"]:
+            page.line(f"finished: the rollback to {document['rolled_back_to']}")
         took = document["totals"]
         page.line(
             f"{_count(took['lines'], 'line')}: {_gain(took['events'])}, {took['duplicates']:,} duplicates, "
@@ -300,6 +303,8 @@ def draw_history(page: Page, document: Document) -> None:
 def _what_it_was(run: Document) -> str:
     """The files that a run took in; or what it did where that was no matter of files."""
     if not run["files_landed"]:
+        if run.get("rolled_back_to"):
+            return "rollback"
         if run.get("restated"):
             return "restatement"
         if run.get("lines_replayed"):
@@ -481,6 +486,37 @@ def draw_backfill(page: Page, document: Document) -> None:
     )
     if document["days"]:
         page.line(f"days     {_days(document['days'])}")
+
+
+def draw_rollback(page: Page, document: Document) -> None:
+    """What a rollback did, or would do."""
+    if not document["changed"]:
+        page.line(f"the lake is as {document['to']} left it")
+        return
+    if document["dry_run"]:
+        page.line("this would be done:")
+    totals = document["totals"]
+    page.line(
+        f"back to {document['to']}: {totals['lines']:+,} lines, {totals['events']:+,} events, "
+        f"{totals['quarantined']:+,} quarantined"
+    )
+    page.table(
+        [Column(), Column()],
+        [
+            *(("undone" if not number else "", run) for number, run in enumerate(document["runs"])),
+            *_some("taken in again", document["files"]),
+            *_some("known again", document["files_back"]),
+            ("days", _days(document["days"]) if document["days"] else "none"),
+        ],
+    )
+
+
+def _some(title: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    """A list under its title, its beginning where it is long."""
+    shown = [*names[:_NAMES_SHOWN]]
+    if len(names) > _NAMES_SHOWN:
+        shown.append(f"({len(names) - _NAMES_SHOWN:,} more, see --json)")
+    return [(title if not number else "", name) for number, name in enumerate(shown)]
 
 
 def draw_export(page: Page, document: Document) -> None:

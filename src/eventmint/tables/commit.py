@@ -62,8 +62,9 @@ class Stamp:
     Attributes:
         seq: number of the last batch that the table includes after this commit.
         batch: hash of that batch's file versions.
-        kind: `batch`, or `compaction` where the same rows are laid into other files: then the stamp stays,
-            and whoever follows the table's changes sees that no row came or went.
+        kind: `batch`; `compaction` where the same rows are laid into other files: then the stamp stays,
+            and whoever follows the table's changes sees that no row came or went; `rollback` where files of
+            an earlier state come back.
         properties: further properties that the table gets in the same step.
     """
 
@@ -80,6 +81,7 @@ def commit(
     *,
     add: Sequence[Path | str] = (),
     remove: Sequence[LiveFile] = (),
+    bring_back: Sequence[LiveFile] = (),
 ) -> None:
     """Add and remove files in one atomic step and move the table's stamp.
 
@@ -87,6 +89,7 @@ def commit(
         table: the handle from which the plan was made; never refresh it in between.
         add: Parquet files in a scratch folder; they are moved to their final place under the table.
         remove: files that the plan found.
+        bring_back: files of an earlier state, which lie where they lay.
     Raises:
         Conflict: another commit came first; nothing happened; plan again.
         TryAgain, FixData: the commit failed, and is not to be seen.
@@ -112,7 +115,7 @@ def commit(
         _judge_each_manifest_alone(producer)
         if is_compaction:
             _say_replace(producer)
-        for data_file in data_files:
+        for data_file in (*data_files, *(live.data_file for live in bring_back)):
             producer.append_data_file(data_file)
         for live in remove:
             producer.delete_data_file(live.data_file)

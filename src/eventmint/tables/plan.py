@@ -28,6 +28,8 @@ SEQ, BATCH, KIND = "eventmint.seq", "eventmint.batch", "eventmint.kind"
 KNOWN_SINCE = "eventmint.known-since"
 # The kind of a commit that lays the same rows into other files. Iceberg calls it REPLACE, and so do we.
 COMPACTION = "compaction"
+# The kind of a commit that lays the files of an earlier batch in the place of those of now.
+ROLLBACK = "rollback"
 _DAY_OF_EVENT = "day(event_time)"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -97,10 +99,39 @@ def live_files(
         between: only files that may hold an `event_time` in this closed range of instants.
     """
     snapshot = table.current_snapshot()
-    if snapshot is None:
-        return []
+    return [] if snapshot is None else _files_in(table, contract, snapshot, days, between)
+
+
+def files_after(table: TableHandle, contract: Contract, seq: int) -> list[LiveFile] | None:
+    """Return the files that the table had after batch `seq`; None where that state is not kept."""
+    # The newest one: what was compacted then is the same rows in fewer files.
+    found = next((one for one in _newest_first(table) if _snapshot_seq(one) == seq), None)
+    return None if found is None else _files_in(table, contract, found)
+
+
+def seqs_kept(table: TableHandle) -> set[int]:
+    """Return the batches whose states are kept."""
+    return {_snapshot_seq(one) for one in _newest_first(table)}
+
+
+def _newest_first(table: TableHandle) -> Iterator[Snapshot]:
+    """The snapshots that led to the table's state, as far back as they are kept."""
+    snapshot = table.current_snapshot()
+    while snapshot is not None:
+        yield snapshot
+        parent = snapshot.parent_snapshot_id
+        snapshot = None if parent is None else table.snapshot_by_id(parent)
+
+
+def _files_in(
+    table: TableHandle,
+    contract: Contract,
+    snapshot: Snapshot,
+    days: Collection[date] | None = None,
+    between: tuple[datetime, datetime] | None = None,
+) -> list[LiveFile]:
     manifests = manifests_of(table, snapshot)
-    _refuse_deleted_rows(table, contract, manifests)
+    _refuse_deleted_rows(table, contract, snapshot, manifests)
     span = _span_of_days(contract, days, between)
     found = []
     for manifest in manifests:
@@ -114,12 +145,16 @@ def live_files(
     return found
 
 
-def _refuse_deleted_rows(table: TableHandle, contract: Contract, manifests: Sequence[ManifestFile]) -> None:
+def _refuse_deleted_rows(
+    table: TableHandle, contract: Contract, snapshot: Snapshot, manifests: Sequence[ManifestFile]
+) -> None:
     """Raises: FixData: another program has marked rows as deleted, in files beside those that hold them."""
     if all(is_of_data(manifest) or not holds_files(manifest) for manifest in manifests):
         return
     try:
-        is_in_force = any(task.delete_files for task in table.scan().plan_files())
+        is_in_force = any(
+            task.delete_files for task in table.scan(snapshot_id=snapshot.snapshot_id).plan_files()
+        )
     except ValueError:  # PyIceberg knows no deletes by value
         is_in_force = True
     if is_in_force:
@@ -171,7 +206,8 @@ def _and_then(changes: Changes, entries: Sequence[tuple[ManifestEntryStatus, Liv
     removed = {file.location: file for file in changes.removed}
     for status, file in entries:
         if status == ManifestEntryStatus.ADDED:
-            added[file.location] = file
+            if removed.pop(file.location, None) is None:  # else a rollback has brought it back
+                added[file.location] = file
         elif added.pop(file.location, None) is None:
             removed[file.location] = file
     return Changes(tuple(added.values()), tuple(removed.values()))
@@ -180,10 +216,10 @@ def _and_then(changes: Changes, entries: Sequence[tuple[ManifestEntryStatus, Liv
 def files_landed_since(table: TableHandle, contract: Contract, seq: int) -> list[LiveFile] | None:
     """Return the files that batches after `seq` brought, also those that a rewrite has replaced since.
 
-    Returns: None when that can't be told any more.
+    Returns: None when that can't be told any more, or where a rollback has taken some of them back.
     """
     newer = _snapshots_after(table, seq)
-    if newer is None:
+    if newer is None or any(_summary(one).get(KIND) == ROLLBACK for one in newer):
         return None
     entries = (entry for one in newer if not is_rewrite(one) for entry in _entries(table, contract, one))
     return [file for status, file in entries if status == ManifestEntryStatus.ADDED]
