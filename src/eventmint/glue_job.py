@@ -94,7 +94,7 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
     }
     with tempfile.TemporaryDirectory() as home:
         lake = Lake(load_settings(home=Path(home), flags=flags))
-        only = _files_to_look_at(options, bookmark)
+        only = _files_to_look_at(options, bookmark, lake)
         if wants_report:
             _fetch_database(options.lake, Path(home))
         try:
@@ -172,11 +172,12 @@ class Bookmark:
         return {row["file_name"] for row in rows}
 
 
-def _files_to_look_at(options: argparse.Namespace, bookmark: Bookmark) -> Collection[str] | None:
+def _files_to_look_at(options: argparse.Namespace, bookmark: Bookmark, lake: Lake) -> Collection[str] | None:
     """The files that the bookmark names; None, for a full listing, every few runs and whenever in doubt."""
     named = bookmark.new_files(options.source)  # also when it is not used: so the bookmark moves on
     runs = _runs_since_full_listing(options)
-    if named is None or runs is None or runs + 1 >= options.full_listing_every:
+    # The bookmark does not know that files which were rolled back are new again.
+    if named is None or runs is None or runs + 1 >= options.full_listing_every or lake.was_rolled_back():
         log.info("listing=full")
         return None
     log.info("listing=bookmark files=%d runs_since_full_listing=%d", len(named), runs + 1)

@@ -488,6 +488,11 @@ class Lake:
         rows.sort(key=lambda row: str(row["run_id"]))
         return json.loads(str(rows[-1]["report"])) if rows else None
 
+    def was_rolled_back(self) -> bool:
+        """Whether a rollback is the last that changed the lake: then files that it had taken in are new."""
+        last = self.last_run() if self._catalog.exists() else None
+        return bool(last and last.get("rolled_back_to"))
+
     def layers(self) -> list[dict[str, Any]]:
         """Return for each table its rows and the batch it includes."""
         self._require_lake()
