@@ -29,7 +29,7 @@ import forked
 import hostile
 import oracle
 import pytest
-from deliveries import MADE_TABLES, NOW, Row, Shop, gzipped, random_events, text_of
+from deliveries import MADE_TABLES, NOW, TODAY, Row, Shop, gzipped, random_events, text_of
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -45,9 +45,9 @@ from other_programs import compact, drop, expire
 
 from eventmint import crash_points
 from eventmint.contracts import all_contracts
-from eventmint.errors import FixData, LockHeld
+from eventmint.errors import FixData, FixSettings, LockHeld
 from eventmint.lake import Lake
-from eventmint.values import RunReport
+from eventmint.values import DayRange, RunReport
 
 if TYPE_CHECKING:
     from proofs.forms import Proof
@@ -319,6 +319,22 @@ class History(RuleBasedStateMachine):
         with suppress(CutOff, FixData), at_crash_point(where, cut):
             self.shop.lake.maintain(now=next_moment() + timedelta(days=9000))
         self.yard.done["maintenances cut off"] += 1
+        if not self.is_stale:
+            self.check()
+
+    @precondition(lambda self: self.has_lake)
+    @rule(first=st.integers(-9, 1), length=st.integers(1, 10))
+    def days_made_anew(self, first: int, length: int) -> None:
+        """Silver and gold of some days from bronze; under a key without the time it is refused."""
+        self.told.append(repr(("days made anew", first, length)))
+        begin = TODAY + timedelta(days=first)
+        try:
+            self.shop.lake.restate(DayRange(begin, begin + timedelta(days=length)), now=next_moment())
+        except FixSettings:
+            assert self.yard.has_key
+            self.yard.done["restatements refused under a key without the time"] += 1
+            return
+        self.yard.done["restatements of days"] += 1
         if not self.is_stale:
             self.check()
 
