@@ -26,6 +26,8 @@ from eventmint.sources.sample import SampleSettings, generate
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+# A page that has drawn its figures, or said why there are none and asks again.
+STANDS = "html[data-ready], #error:not([hidden])"
 DAYS, FILES_A_DAY, EVENTS_A_FILE = 40, 4, 700
 WIDE, PHONE = {"width": 1320, "height": 900}, {"width": 390, "height": 844}
 
@@ -115,7 +117,7 @@ def shoot(browser: Browser, place: str, picture: Path, options: dict[str, Any]) 
     with _page(browser, options) as page:
         page.goto(place)
         if page.locator("html[data-theme]").count():
-            page.wait_for_selector("html[data-ready]")
+            page.wait_for_selector(STANDS)
             page.locator("[aria-busy]").wait_for(state="detached")
             page.wait_for_timeout(300)
         page.screenshot(path=str(picture), full_page=True)
