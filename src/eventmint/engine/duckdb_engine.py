@@ -330,6 +330,7 @@ class DuckDBEngine:
             with _interrupts_blocked():
                 results = self._pool.map(partial(_then_release, function), tasks)
             yield from results
+            self._end_pool()  # what comes next needs the memory that idle processes would hold
         except BrokenProcessPool as err:
             self._pool = None
             raise TryAgain(
@@ -343,10 +344,13 @@ class DuckDBEngine:
         """Whether tasks run here, one after the other: worker processes take a second to start."""
         return self.workers == 1 or count <= 1 or size_bytes < _WORTH_A_PROCESS_BYTES
 
-    def close(self) -> None:
+    def _end_pool(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+
+    def close(self) -> None:
+        self._end_pool()
         if self._database is not None:
             self._database.close()
             self._database = None

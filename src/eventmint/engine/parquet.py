@@ -103,10 +103,12 @@ class TableFile:
     def flush(self) -> None:
         """Write what waits as a row group."""
         if self._waiting:
-            rows = pa.concat_tables(self._waiting)
-            self._waiting, self.waiting_rows = [], 0
+            schema = self._waiting[0].schema
+            columns = _taken_out(self._waiting)
+            self.waiting_rows = 0
             if self._lookup:
-                rows = _in_order(rows, self._order)
+                _put_in_order(columns, self._order)
+            rows = pa.table(columns, schema)
             self._writer = self._writer or self._open(rows)
             self._writer.write_table(rows, row_group_size=rows.num_rows)
 
@@ -127,22 +129,31 @@ class TableFile:
         )
 
 
-def _in_order(rows: pa.Table, order: list[tuple[str, str]]) -> pa.Table:
-    """Rows of an equal first column together, in order of the others.
+def _taken_out(tables: list[pa.Table]) -> dict[str, pa.ChunkedArray]:
+    """Empty a list of tables into columns, each of which can be given up for itself."""
+    rows = pa.concat_tables(tables)
+    tables.clear()
+    return dict(zip(rows.schema.names, rows.columns, strict=True))
+
+
+def _put_in_order(columns: dict[str, pa.ChunkedArray], order: list[tuple[str, str]]) -> None:
+    """Bring rows of an equal first column together, in order of the others.
 
     In which order the values of the first come is of no use, so the cheapest is taken: as they first appear.
     """
     (lookup, _), *others = order
-    keys = {name: rows[name] for name, _ in others}
-    keys[lookup] = rows[lookup].combine_chunks().dictionary_encode().indices
+    keys = {name: columns[name] for name, _ in others}
+    keys[lookup] = columns[lookup].combine_chunks().dictionary_encode().indices
     places = pc.sort_indices(pa.table(keys), sort_keys=order)
+    del keys
 
-    def ordered(column: pa.ChunkedArray) -> pa.Array:
-        return column.combine_chunks().take(places)
+    def put_in_order(name: str) -> None:
+        columns[name] = columns[name].combine_chunks().take(places)
 
-    # A few columns at a time: two copies of all of them at once would be the most that a run holds in memory.
+    # A few columns at a time, the old ones given up for the new: two copies of all of them at once would be
+    # the most that a run holds in memory.
     with ThreadPoolExecutor(pa.cpu_count()) as pool:
-        return pa.table(list(pool.map(ordered, rows.columns)), rows.schema)
+        list(pool.map(put_in_order, columns))
 
 
 def _as_declared(rows: pa.Table, schema: pa.Schema) -> pa.Table:
