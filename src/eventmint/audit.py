@@ -87,6 +87,7 @@ def lake_totals(ledger: Ledger, books: Books) -> Totals:
         blank=sum(entry.blank for entry in counted),
         valid=sum(book.valid for book in books.values()),
         quarantined=sum(entry.quarantined for entry in counted),
+        suppressed=sum(entry.lines_suppressed or 0 for entry in counted),
         events=sum(book.events for book in books.values()),
         duplicates=sum(book.duplicates for book in books.values()),
         key_conflicts=sum(book.key_conflicts for book in books.values()),
@@ -100,7 +101,9 @@ def changed_totals(before: Totals, after: Totals) -> Totals:
     of their file has come.
     """
     change = after - before
-    return dataclasses.replace(change, valid=change.lines - change.blank - change.quarantined)
+    return dataclasses.replace(
+        change, valid=change.lines - change.blank - change.quarantined - change.suppressed
+    )
 
 
 def _laws_of_lake(run: Run, books: Books) -> Iterator[Law]:

@@ -117,6 +117,12 @@ class LineageSettings:
 
 
 @dataclass(frozen=True)
+class PrivacySettings:
+    key_file: str = "eventmint.key"
+    key: str = ""
+
+
+@dataclass(frozen=True)
 class AwsSettings:
     region: str = "us-west-2"
     id: str = ""
@@ -136,6 +142,7 @@ class Settings:
     report: ReportSettings = field(default_factory=ReportSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
     lineage: LineageSettings = field(default_factory=LineageSettings)
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
     aws: AwsSettings = field(default_factory=AwsSettings)
     home: Path = field(default_factory=Path.cwd)
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -178,6 +185,11 @@ class Settings:
         return self.home / self.lake.root
 
     @property
+    def key_location(self) -> str:
+        """A file of this machine, absolute, or an `s3://` address."""
+        return _location(self.home, self.privacy.key_file)
+
+    @property
     def database_path(self) -> Path:
         return self.home / self.lake.database
 
@@ -186,12 +198,25 @@ def _location(home: Path, place: str) -> str:
     return place.rstrip("/") if place.startswith("s3://") else str(home / place)
 
 
-SECTIONS = ("source", "contract", "lake", "run", "quality", "query", "report", "notify", "lineage", "aws")
+SECTIONS = (
+    "source",
+    "contract",
+    "lake",
+    "run",
+    "quality",
+    "query",
+    "report",
+    "notify",
+    "lineage",
+    "privacy",
+    "aws",
+)
 # Whoever knows such a value may do something with it: it is never shown.
-SECRETS = frozenset({"notify.webhooks", "lineage.url", "lineage.api_key"})
+SECRETS = frozenset({"notify.webhooks", "lineage.url", "lineage.api_key", "privacy.key"})
 ENGINES = ("duckdb", "spark")
 TARGETS = ("local", "aws")
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
+_KEY = re.compile(r"[0-9a-fA-F]{64}")
 MEANINGS = {
     "source.path": "folder with the events, one file, or s3://bucket/prefix; relative to this file",
     "source.pattern": "which files below it; ** spans folders",
@@ -222,6 +247,8 @@ MEANINGS = {
     "lineage.url": "the same is posted there, such as http://host:5000/api/v1/lineage",
     "lineage.api_key": "sent as a bearer token; better in EVENTMINT_LINEAGE__API_KEY than in a file",
     "lineage.namespace": "of the job `run`",
+    "privacy.key_file": "what forgotten people are known by; a file beside the lake, or s3://bucket/key",
+    "privacy.key": "the key itself, 64 hexadecimal digits, in EVENTMINT_PRIVACY__KEY instead of a file",
     "aws.region": "where the stack is",
     "aws.id": "names the stack capstone-<id> and its databases bronze_<id>, silver_<id>, gold_<id>",
     "aws.account": "twelve digits; empty: that of the credentials in use",
@@ -471,6 +498,12 @@ def _check(settings: Settings) -> None:
         "lineage.api_key",
         "must be of printable ASCII characters",
     )
+    need(
+        not settings.privacy.key or bool(_KEY.fullmatch(settings.privacy.key)),
+        "privacy.key",
+        "must be 64 hexadecimal digits",
+    )
+    need(bool(settings.privacy.key_file), "privacy.key_file", "must name a file")
     need(bool(lineage.namespace), "lineage.namespace", "must not be empty")
     need(set(notify.on) <= set(HAPPENINGS), "notify.on", f"may name {', '.join(HAPPENINGS)}")
     need(run.engine in ENGINES, "run.engine", f"must be one of {', '.join(ENGINES)}")

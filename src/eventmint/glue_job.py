@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--engine", default="spark", choices=["spark", "duckdb"])
     options.add_argument("--full-listing-every", type=int, default=12, metavar="N", help="runs")
     options.add_argument("--max-quarantine", type=float, default=0.01, metavar="SHARE")
+    options.add_argument("--privacy-key-file", help="s3://bucket/key: privacy.key_file")
     options.add_argument("--report", choices=["true", "false"], default="false", help="publish report.html")
     options.add_argument("--JOB_NAME", dest="job_name", default="")
     options.add_argument("--job-bookmark-option", dest="bookmark", default="job-bookmark-disable")
@@ -89,6 +90,7 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
         "lake.database": DATABASE if wants_report else "",  # Athena answers here
         "run.engine": options.engine,
         "quality.max_quarantine": options.max_quarantine,
+        "privacy.key_file": options.privacy_key_file,
         "aws.id": options.deployment_id,
         "aws.region": options.region,
     }

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from eventmint import audit, laws
+from eventmint import forget as forgetting
 from eventmint.bronze.ledger import Ledger
 from eventmint.config import Settings, load_settings
 from eventmint.contracts import ANSWERS, all_contracts, contract
@@ -56,6 +57,7 @@ from eventmint.sources.discover import Listing, list_source
 from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
 from eventmint.storage.local import fresh_folder, write_whole
 from eventmint.storage.trouble import telling_trouble
+from eventmint.suppressed import key_of, list_to_purge, suppression_of, suppression_to_extend
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit, note
 from eventmint.tables.maintain import trim
@@ -64,6 +66,7 @@ from eventmint.tables.sizes import ColumnSize, TableSize, column_size, table_siz
 from eventmint.values import (
     Backfill,
     DayRange,
+    Forgetting,
     Law,
     LedgerEntry,
     Maintenance,
@@ -298,6 +301,54 @@ class Lake:
         return dataclasses.replace(made, dry_run=dry_run, seconds=time.perf_counter() - started)
 
     @telling_trouble()
+    def forget(
+        self,
+        users: Iterable[str],
+        *,
+        rewrite_sources: bool = False,
+        now: datetime | None = None,
+        dry_run: bool = False,
+    ) -> Forgetting:
+        """Take people out of every table, file and earlier state; their lines never come in again.
+
+        Args:
+            users: ids, as events say them in `user_id`.
+            rewrite_sources: write the source files that hold their lines again without these; otherwise the
+                files are only named.
+            now: the time that is noted, UTC.
+            dry_run: only say what would be done.
+        Raises:
+            FixSettings: nobody is named, or the key to the list of forgotten people is missing or another
+                one. FixData: there is no lake, or a file is damaged. LockHeld: a run is at work.
+            LawBroken: as for a run.
+        """
+        self._require_lake()
+        asked = set(users)
+        if not asked or "" in asked:
+            raise FixSettings("No user is named.", "Give ids, or a file with one on each line.")
+        started = time.perf_counter()
+        moment = now or datetime.now(UTC)
+        catalog, settings = self._catalog, self.settings
+        if dry_run:
+            with lock(catalog.location), self._open_tools(moment) as run:
+                run.ledger = ledger_of(catalog)
+                known = suppression_to_extend(catalog, settings, may_make_key=False)
+                made = forgetting.plan_forgetting(run, asked, known)
+        else:
+            with (
+                lock(catalog.location),
+                self._open_run(moment) as run,
+                self._concluding(run, Listing(()), started),
+            ):
+                known = suppression_to_extend(catalog, settings)
+                made = forgetting.forget(run, asked, known, rewrites_sources=rewrite_sources)
+        return dataclasses.replace(made, seconds=time.perf_counter() - started)
+
+    def sign(self, receipt: bytes) -> str:
+        """Return the signature of a receipt. Raises: FixSettings: there is no key."""
+        return key_of(self.settings).sign(receipt)
+
+    @telling_trouble()
     def verify(self, *, deep: bool = False) -> tuple[Law, ...]:
         """Prove the laws again from the rows of every file, not from what runs have noted.
 
@@ -312,7 +363,7 @@ class Lake:
         self._require_lake()
         if deep:
             with lock(self._catalog.location), self._open_tools(datetime.now(UTC)) as run:
-                self._require_no_rollback()
+                self._require_nothing_cut_off()
                 return recheck(run)
         with lock(self._catalog.location), self._open_run(datetime.now(UTC)) as run:
             return audit.laws_of_everything(run)
@@ -590,11 +641,14 @@ class Lake:
 
     @contextmanager
     def _prepared(self, run: Run) -> Iterator[None]:
-        """Every table is there, at no state that was rolled back, and the ledger knows what bronze holds."""
+        """Every table is there, at no state that was rolled back; the ledger knows what bronze holds, and
+        that is nothing of whom was forgotten."""
         self._catalog.create_missing()
         finish_rollback(run)
+        run.suppression = suppression_of(self._catalog, self.settings)
         load_ledger(run)
         with _clean_staging(run):
+            forgetting.finish_forgetting(run)
             yield
 
     @contextmanager
@@ -626,8 +680,9 @@ class Lake:
         record = report_to_dict(report) if report.changed else last
         facts = self._facts(run.ledger, report.lake, record)
         # Readers keep the last state whose books balanced, and are told when they no longer do.
+        has_past = list_to_purge(self._catalog) is not None
         if not broken:
-            self._publish(facts)
+            self._publish(facts, anew=has_past)
         elif self.settings.lake.database:
             self._tell(facts)
         report = dataclasses.replace(report, seconds=time.perf_counter() - started)
@@ -635,7 +690,9 @@ class Lake:
             replan_on_conflict(run, partial(self._record, run, report))
             for shape in all_contracts():
                 trim(self._catalog.load(shape))
-            if not broken:
+        if not broken:
+            forgetting.purge(self._catalog)
+            if changed or unchecked:
                 self._maintain_when_due(run)
         if broken:
             raise _law_broken(broken)
@@ -670,7 +727,11 @@ class Lake:
         if runs.properties[MAINTAINED] < today and self._maintain(run, limit).is_complete:
             note(self._catalog.load(contract("ops.runs")), {MAINTAINED: today})
 
-    def _require_no_rollback(self) -> None:
+    def _require_nothing_cut_off(self) -> None:
+        if forgetting.is_cut_off(self._catalog):
+            raise FixData(
+                f"{self._catalog.location}: a forgetting was cut off.", "Run `eventmint run`: it finishes it."
+            )
         if is_cut_off(self._catalog):
             raise FixData(
                 f"{self._catalog.location}: a rollback was cut off.",
@@ -706,15 +767,18 @@ class Lake:
         facts = self._facts(ledger, audit.lake_totals(ledger, audit.read_books(self._catalog)), last)
         return Told(facts, last is None or bool(last["laws_hold"]))
 
-    def _publish(self, facts: str | None = None) -> None:
+    def _publish(self, facts: str | None = None, *, anew: bool = False) -> None:
+        """Args: anew: nothing of the file that is there may stay, not even what it has deleted."""
         database = self.settings.database_path
-        if not self.settings.lake.database or analytics_db.is_current(self._catalog, database, facts):
+        if not self.settings.lake.database:
+            return
+        if not anew and analytics_db.is_current(self._catalog, database, facts):
             return
         if not is_s3(self._catalog.location):
-            analytics_db.publish(self._catalog, database, facts)
+            analytics_db.publish(self._catalog, database, facts, anew=anew)
             return
         with suppress(LockHeld), writing(database):  # a reader on this machine is bringing it up itself
-            analytics_db.publish(self._catalog, database, facts)
+            analytics_db.publish(self._catalog, database, facts, anew=anew)
 
     def _tell(self, facts: str) -> None:
         """Tell of a broken law beside the tables of before; that may fail, the law is told all the same."""
@@ -775,6 +839,7 @@ class Lake:
             lines_replayed=sum(entry.lines for entry in new if entry.replayed_from),
             restated=tuple(str(entry.restated_days) for entry in run.entries if entry.restated_days),
             rolled_back_to=noted.run_id if noted and noted.seq > (last["seq"] if last else 0) else "",
+            forgotten=by_status["forgotten"],
             totals=audit.changed_totals(before, lake),
             lake=lake,
             quarantined_by_reason=_reasons(run.entries),
@@ -892,6 +957,18 @@ def backfill_to_dict(made: Backfill) -> dict[str, Any]:
 def rollback_to_dict(made: Rollback) -> dict[str, Any]:
     """Return what a rollback did as plain data for JSON."""
     return {**dataclasses.asdict(made), "days": [day.isoformat() for day in made.days]}
+
+
+def forgetting_to_dict(made: Forgetting) -> dict[str, Any]:
+    """Return what forgetting people did as plain data for JSON."""
+    days = [day.isoformat() for day in made.days]
+    return {
+        **dataclasses.asdict(made),
+        "at": made.at.isoformat(),
+        "hashes": list(made.hashes),
+        "days": days,
+        "changed": made.changed,
+    }
 
 
 def anomalies_to_dict(found: Anomalies) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The laws: equations between counts that come from different places. A run that breaks one has failed.
 
-1. lines = blank + valid + quarantined, per file: lines counted from the bytes, the rest from verdicts;
+1. lines = blank + valid + quarantined (+ suppressed, of forgotten people), per file: lines counted from the
+   bytes, the rest from verdicts;
    rows of bronze = valid + quarantined: rows counted by Iceberg.
 2. valid = events + duplicates, per day: each counted from its own rows; events = rows of silver, by Iceberg.
 3. per day: every answer adds up to silver, in events and to the last decimal in money.
@@ -36,12 +37,13 @@ class DayBook:
 def laws_of_files(entries: Iterable[LedgerEntry]) -> Iterator[Law]:
     for entry in entries:
         if entry.has_lines:
+            suppressed = entry.lines_suppressed or 0
             yield Law(
                 "lines",
                 f"bronze.ingested_files {entry.path}",
-                "lines = blank + valid + quarantined",
+                "lines = blank + valid + quarantined" + (" + suppressed" if suppressed else ""),
                 entry.lines,
-                entry.blank + entry.valid + entry.quarantined,
+                entry.blank + entry.valid + entry.quarantined + suppressed,
             )
 
 

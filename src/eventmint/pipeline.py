@@ -30,6 +30,7 @@ from eventmint.silver.refine import Intake, Refined, refine
 from eventmint.sources.fetch import fetch
 from eventmint.sources.gunzip import UnreadableFile
 from eventmint.storage import shrink_downloads
+from eventmint.suppression import Suppression
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Conflict, Stamp, commit
 from eventmint.tables.plan import (
@@ -76,6 +77,8 @@ class Run:
     days: set[date] = field(default_factory=set)
     # Days whose sets of users or sessions lie in many files, by table.
     crowded: dict[str, set[date]] = field(default_factory=dict)
+    # Whose lines are left out; None while nobody was forgotten.
+    suppression: Suppression | None = None
 
     @property
     def fetched(self) -> Path:
@@ -218,7 +221,9 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
             copies.append(entry)
         else:
             outcome_of[entry.sha256] = entry
-            landings.append(Landing(entry, location, run.staging, run.rules, run.latest_us))
+            landings.append(
+                Landing(entry, location, run.staging, run.rules, run.latest_us, suppression=run.suppression)
+            )
     size_bytes = sum(landing.entry.size_bytes for landing in landings)
     threads = run.engine.threads_a_task(len(landings), size_bytes)
     landings = [dataclasses.replace(landing, threads=threads) for landing in landings]
@@ -301,8 +306,9 @@ def _refine_step(run: Run) -> None:
     target = _next_seq(run.ledger, seq_of(silver))
     key = ", ".join(run.dedup_key or ("content",))
     stamp = dataclasses.replace(_stamp(run, target), properties={DEDUP: key})
-    restated = next((entry.restated_days for entry in run.ledger.restatements(target - 1, target)), None)
-    if silver.properties.get(DEDUP, key) != key and not (restated and restated.is_all and run.key_has_time):
+    restated = [e.restated_days for e in run.ledger.restatements(target - 1, target) if e.restated_days]
+    goes_over = run.key_has_time and any(days.is_all for days in restated)
+    if silver.properties.get(DEDUP, key) != key and not goes_over:
         other = " go over to the new one with `eventmint restate --all`," if run.key_has_time else ""
         raise FixSettings(
             f"quality.dedup is `{key}`, but this lake was refined under `{silver.properties[DEDUP]}`.",
@@ -328,15 +334,18 @@ def _refine_step(run: Run) -> None:
     run.progress.finish("silver", _describe(refined))
 
 
-def _restate_days(run: Run, silver: TableHandle, shape: Contract, days: DayRange, stamp: Stamp) -> None:
+def _restate_days(
+    run: Run, silver: TableHandle, shape: Contract, ranges: Sequence[DayRange], stamp: Stamp
+) -> None:
     """Make the events of some days anew from all lines that count: what was there goes in the same step."""
-    require_time_in_key(run)
+    if not run.ledger.is_forgetting(stamp.seq):
+        require_time_in_key(run)
     run.progress.start("silver", 0, 0)
     bronze, events = run.open("bronze.events")
     live = run.ledger.live_contents(stamp.seq)
     add: list[Place] = []
     books: books_of.Books = {}
-    for number, between in enumerate(_chunks(lines_of(run, days, live))):
+    for number, between in enumerate(_spans_of(run, ranges, live)):
         files = [file.location for file in live_files(bronze, events, between=between)]
         intake = Intake(files, held=[], fresh_contents=live, between=between)
         with run.engine.session(run.scratch) as session:
@@ -345,14 +354,30 @@ def _restate_days(run: Run, silver: TableHandle, shape: Contract, days: DayRange
         books |= made.books
         shrink_downloads()
     previous = seq_of(silver)
-    commit(silver, shape, stamp, add=add, remove=[f for f in live_files(silver, shape) if f.day in days])
+    gone = [file for file in live_files(silver, shape) if _is_in(file.day, ranges)]
+    commit(silver, shape, stamp, add=add, remove=gone)
     table, book_shape = run.open("silver.event_hours")
     if seq_of(table) == previous:  # else a crash had come between silver and its books: see _keep_books
         held = live_files(table, book_shape)
         others = books_of.books_from_rows(read_rows(file.location for file in held))
-        kept = {hour: book for hour, book in others.items() if hour[0] not in days}
+        kept = {hour: book for hour, book in others.items() if not _is_in(hour[0], ranges)}
         _replace_books(run, table, book_shape, held, kept | books, stamp)
     run.progress.finish("silver", _describe(Refined(books=books)))
+
+
+def _spans_of(
+    run: Run, ranges: Sequence[DayRange], live: frozenset[str]
+) -> Iterator[tuple[datetime, datetime] | None]:
+    """The spans of some days that are made anew one after the other; None for all of time at once."""
+    if not run.key_has_time:
+        yield None  # which line survives is decided over all days
+        return
+    for days in ranges:
+        yield from _chunks(lines_of(run, days, live))
+
+
+def _is_in(day: date | None, ranges: Iterable[DayRange]) -> bool:
+    return any(day in days for days in ranges)
 
 
 def require_time_in_key(run: Run) -> None:
@@ -398,7 +423,8 @@ def _describe(refined: Refined) -> str:
 
 
 def _next_seq(ledger: Ledger, seq: int) -> int:
-    """The last batch of the next step: as many as fit, at least one; a restatement is a step of its own."""
+    """The last batch of the next step: as many as fit, at least one; a restatement and a forgetting are steps
+    of their own."""
     pending = ledger.restatements(seq)
     # What all days are made anew from has all that came before.
     if everything := [entry.seq for entry in pending if entry.restated_days and entry.restated_days.is_all]:
@@ -408,7 +434,7 @@ def _next_seq(ledger: Ledger, seq: int) -> int:
     for entry in ledger.entries:
         if entry.seq <= seq:
             continue
-        if entry.restated_days:
+        if entry.restated_days or entry.status == "forgotten":
             return entry.seq if target == seq else target
         rows += entry.valid
         if rows > _REFINE_ROWS and target > seq and entry.seq > target:

@@ -21,6 +21,7 @@ from eventmint.contracts import ANSWERS, contract
 from eventmint.errors import FixData, FixSettings
 from eventmint.pipeline import BLOCKS, Run, ledger_in, ledger_of, replan_on_conflict
 from eventmint.storage import missing
+from eventmint.suppressed import forgotten_seq
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit
 from eventmint.tables.plan import (
@@ -88,6 +89,11 @@ def kept_run(catalog: LakeCatalog, records: Sequence[Record], name: str) -> Reco
     if len(found) != 1:
         what = "several runs begin so" if found else "no such run"
         raise FixSettings(f"{name}: {what}.", "See `eventmint history`.")
+    if found[0]["seq"] < forgotten_seq(catalog):
+        raise FixSettings(
+            f"{found[0]['run_id']}: people were forgotten after this run, so nothing goes back to it.",
+            "Choose a later run; see `eventmint history`.",
+        )
     kept = set.intersection(*(seqs_kept(catalog.load(contract(table))) for table in TABLES))
     if found[0]["seq"] not in kept:
         oldest = next((one["run_id"] for one in records if one["seq"] in kept), None)

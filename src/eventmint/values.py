@@ -162,6 +162,8 @@ class LedgerEntry:
     long as that content does, and are counted here instead of there. `judged_seq` is the batch that has last
     changed what is said of the quarantined lines of a landed file. `restated` is no file at all: a batch that
     makes silver and gold anew from bronze for the days from `restated_from` to before `restated_to`.
+    `forgotten` is none either: a batch that takes people out of everything; the days that it makes anew are
+    `restated` entries of the same batch. `lines_suppressed` are the lines of a content that were theirs.
     """
 
     path: str
@@ -185,11 +187,12 @@ class LedgerEntry:
     judged_seq: int | None = None
     restated_from: date | None = None
     restated_to: date | None = None
+    lines_suppressed: int | None = None
 
     @property
     def is_of_file(self) -> bool:
-        """Whether a version of a source file stands behind it: neither a replay nor a restatement."""
-        return self.replayed_from is None and self.restated_days is None
+        """Whether a version of a source file stands behind it: no replay, restatement or forgetting."""
+        return self.replayed_from is None and self.status not in ("restated", "forgotten")
 
     @property
     def restated_days(self) -> DayRange | None:
@@ -238,7 +241,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Totals:
-    """The terms of the laws over a set of files: lines = blank + valid + quarantined,
+    """The terms of the laws over a set of files: lines = blank + valid + quarantined + suppressed,
     valid = events + duplicates."""
 
     lines: int = 0
@@ -248,6 +251,7 @@ class Totals:
     events: int = 0
     duplicates: int = 0
     key_conflicts: int = 0
+    suppressed: int = 0
 
     def __sub__(self, other: Totals) -> Totals:
         terms = asdict(self)
@@ -274,6 +278,7 @@ class RunReport:
         restated: the days that were made anew from bronze, in words, for each restatement.
         source: where its files came from; empty where it looked for none.
         rolled_back_to: the run whose state was brought back; empty where none was.
+        forgotten: how many times people were taken out of everything.
         totals: the terms of the laws for what this run changed: lines that it took in, and lines that left
             the quarantine, which are valid more and quarantined less; negative for what was rolled back.
         lake: the same terms for the whole lake after the run.
@@ -299,6 +304,7 @@ class RunReport:
     restated: tuple[str, ...] = ()
     source: str = ""
     rolled_back_to: str = ""
+    forgotten: int = 0
     totals: Totals = field(default_factory=Totals)
     lake: Totals = field(default_factory=Totals)
     quarantined_by_reason: dict[str, int] = field(default_factory=dict)
@@ -433,6 +439,63 @@ class Rollback:
     changed: bool = False
     dry_run: bool = False
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ForgottenSource:
+    """A source file that holds lines of forgotten people, or held them.
+
+    Attributes:
+        path: its name in the ledger.
+        lines: how many were removed from it; None where it was left as it is.
+        version: what the ledger knows it by from then on; empty where it has not learnt it.
+    """
+
+    path: str
+    lines: int | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """What forgetting people did, or with `dry_run` would do. No id is in it, only keyed hashes.
+
+    Attributes:
+        at: when it was asked for, UTC.
+        users: how many people were named; `hashes` are theirs, in order.
+        new: how many of them were not on the list of forgotten people yet.
+        unknown: how many of them have no line in the lake.
+        valid, quarantined: rows of bronze that go.
+        days: UTC days whose events and answers are made anew.
+        files: files of bronze that are written again.
+        sources: source files, still there, that hold lines of forgotten people, or were written without them.
+        seq, batch: of the batch; 0 and empty in a plan, and where nothing changed.
+        rows: how many fewer rows each table has that has other ones than before.
+    """
+
+    at: datetime
+    users: int
+    hashes: tuple[str, ...]
+    new: int = 0
+    unknown: int = 0
+    valid: int = 0
+    quarantined: int = 0
+    days: tuple[date, ...] = ()
+    files: int = 0
+    sources: tuple[ForgottenSource, ...] = ()
+    seq: int = 0
+    batch: str = ""
+    rows: dict[str, int] = field(default_factory=dict)
+    dry_run: bool = False
+    seconds: float = 0.0
+
+    @property
+    def lines(self) -> int:
+        return self.valid + self.quarantined
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.new or self.lines)
 
 
 @dataclass(frozen=True)

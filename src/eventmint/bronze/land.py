@@ -12,7 +12,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
@@ -24,6 +24,7 @@ from eventmint.bronze.mapped import MappedParser
 from eventmint.bronze.parse import KEPT_RAW_BYTES, WHITE_SPACE, BlockParser, LineParser
 from eventmint.contracts import contract
 from eventmint.engine.parquet import TableFile, notes_of
+from eventmint.suppression import Suppression
 from eventmint.values import EventRules, LedgerEntry
 
 BLOCK_BYTES = 2 << 20
@@ -46,6 +47,7 @@ class Landing:
         staging: folder for the Parquet file, which is named by the content's hash.
         latest_us: the latest instant an event may have, UTC microseconds.
         threads: how many blocks of lines are parsed at once.
+        suppression: whose lines are left out; None for nobody's.
     """
 
     entry: LedgerEntry
@@ -54,6 +56,7 @@ class Landing:
     rules: EventRules
     latest_us: int
     threads: int = 1
+    suppression: Suppression | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,15 @@ class Landed:
         """Lines per reason."""
         found: dict[str, int] = json.loads(self.entry.reasons or "{}")
         return found
+
+
+@dataclass
+class LeftOut:
+    """Rows of forgotten people that were not written, by verdict, and the unknown fields that they had."""
+
+    valid: int = 0
+    quarantined: int = 0
+    unknown_fields: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -91,26 +103,31 @@ def land(landing: Landing, chunks: Iterable[bytes], folder: Path) -> Landed:
     target = folder / f"{landing.entry.sha256}.parquet"
     output = TableFile(target, contract("bronze.events"))
     reasons: Counter[str] = Counter()
+    left_out = LeftOut()
     first: datetime | None = None
     last: datetime | None = None
     try:
         blocks = blocks_of_lines(chunks, landing.rules.max_line_bytes)
-        for rows in _rows_of_blocks(blocks, parsers):
+        for judged in _rows_of_blocks(blocks, parsers):
+            rows = _without_forgotten(judged, landing.suppression, left_out)
             bounds = pc.min_max(rows["event_time"]).as_py()
             first = min(filter(None, (first, bounds["min"])), default=None)
             last = max(filter(None, (last, bounds["max"])), default=None)
-            reasons.update(_count_reasons(rows))
+            reasons.update(reasons_of(rows))
             output.write(_with_origin(rows, landing.entry))
         entry = dataclasses.replace(
             landing.entry,
             status="landed",
             lines=sum(parser.line_count for parser in parsers),
             blank=sum(parser.blank_count for parser in parsers),
-            valid=sum(parser.valid_count for parser in parsers),
-            quarantined=sum(parser.quarantined_count for parser in parsers),
+            valid=sum(parser.valid_count for parser in parsers) - left_out.valid,
+            quarantined=sum(parser.quarantined_count for parser in parsers) - left_out.quarantined,
+            lines_suppressed=left_out.valid + left_out.quarantined or None,
             first_event_time=first,
             last_event_time=last,
-            unknown_fields=counts_to_json(sum((parser.unknown_fields for parser in parsers), Counter())),
+            unknown_fields=counts_to_json(
+                sum((parser.unknown_fields for parser in parsers), Counter[str]()) - left_out.unknown_fields
+            ),
             reasons=counts_to_json(reasons),
         )
         if output.rows == 0:
@@ -318,7 +335,30 @@ def _with_origin(rows: pa.Table, entry: LedgerEntry) -> pa.Table:
     return rows
 
 
-def _count_reasons(rows: pa.Table) -> Counter[str]:
+def _without_forgotten(rows: pa.Table, suppression: Suppression | None, left_out: LeftOut) -> pa.Table:
+    if suppression is None:
+        return rows
+    theirs = suppression.rows_of(rows)
+    lost = rows.filter(theirs)
+    if not lost.num_rows:
+        return rows
+    valid = lost["problem"].null_count
+    left_out.valid += valid
+    left_out.quarantined += lost.num_rows - valid
+    left_out.unknown_fields.update(unknown_fields_of(lost))
+    return rows.filter(pc.invert(theirs))
+
+
+def unknown_fields_of(rows: pa.Table) -> Counter[str]:
+    """Return how many valid rows have each field that the contract does not know."""
+    counted: Counter[str] = Counter()
+    for extra in rows.filter(pc.is_null(rows["problem"]))["extra"].drop_null().to_pylist():
+        counted.update(json.loads(extra).keys())
+    return counted
+
+
+def reasons_of(rows: pa.Table) -> Counter[str]:
+    """Return how many rows have each reason for the quarantine."""
     counted: Counter[str] = Counter()
     for problem in rows["problem"].drop_null().to_pylist():
         counted.update(problem.split(", "))

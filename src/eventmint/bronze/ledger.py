@@ -61,6 +61,15 @@ class Ledger:
         entry = self._latest.get(path)
         return entry is not None and entry.version == version
 
+    @property
+    def newest_versions(self) -> list[LedgerEntry]:
+        """Of each path the version that was last dealt with."""
+        return [entry for entry in self._latest.values() if entry.is_of_file]
+
+    def newest_version(self, path: str) -> LedgerEntry | None:
+        """The version of a path that was last dealt with; None for an unknown path."""
+        return self._latest.get(path)
+
     def content_of(self, path: str) -> str | None:
         """The content that counts for a path: that of its latest readable version."""
         return self._content.get(path)
@@ -80,6 +89,10 @@ class Ledger:
         """The batches after `since`, up to `until`, that make days anew."""
         last = self.seq if until is None else until
         return [entry for entry in self.entries if entry.restated_days and since < entry.seq <= last]
+
+    def is_forgetting(self, seq: int) -> bool:
+        """Whether a batch takes people out of everything."""
+        return any(entry.status == "forgotten" and entry.seq == seq for entry in self.entries)
 
     def replays_of(self, sha256: str) -> list[LedgerEntry]:
         """What has left the quarantine of a content, oldest first."""

@@ -110,15 +110,18 @@ def _laws_of_notes(
 
 
 def _laws_of_replays(ledger: TableFiles, entries: list[tuple[str, LedgerEntry]]) -> Iterator[Law]:
-    """Each entry that says which replay has judged it last, against the entries of replays.
+    """Each entry that says which replay or forgetting has changed it last, against the entries of these.
 
-    One that names a replay that never was would go before what the footer says of the same content.
+    One that names a batch that never was would go before what the footer says of the same content.
     """
     replays = {(entry.replayed_from, entry.seq) for _, entry in entries if entry.replayed_from}
+    forgettings = {entry.seq for _, entry in entries if entry.status == "forgotten"}
     false = Counter(
         location
         for location, entry in entries
-        if entry.judged_seq is not None and (entry.sha256, entry.judged_seq) not in replays
+        if entry.judged_seq is not None
+        and entry.judged_seq not in forgettings
+        and (entry.sha256, entry.judged_seq) not in replays
     )
     for file in ledger.files:
         if count := false[file.location]:

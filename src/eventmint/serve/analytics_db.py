@@ -58,6 +58,8 @@ def publish(
     database: Path,
     facts: str | None = None,
     confirm: Callable[[], None] | None = None,
+    *,
+    anew: bool = False,
 ) -> None:
     """Bring the database up to the lake; readers of the old file keep it until they reopen.
 
@@ -65,11 +67,12 @@ def publish(
         facts: a JSON document that pages tell beside the tables (`ops.facts`); None leaves what is there.
         confirm: for who does not hold the lake's lock: called when all is built, to raise TryAgain where a
             run was at work meanwhile. Then nothing is published, nor unless all tables include one batch.
+        anew: take nothing over from the file that is there: what it has deleted may still lie in it.
     Raises: TryAgain: a run is at work.
     """
 
     def build(fresh: Path) -> None:
-        _build(catalog, database, fresh, facts)
+        _build(catalog, database, fresh, facts, anew)
         if confirm is not None:
             _require_one_batch(fresh)
             confirm()
@@ -131,10 +134,10 @@ def _swap_in(database: Path, build: Callable[[Path], None]) -> None:
         _log_of(fresh).unlink(missing_ok=True)
 
 
-def _build(catalog: LakeCatalog, database: Path, fresh: Path, facts: str | None) -> None:
+def _build(catalog: LakeCatalog, database: Path, fresh: Path, facts: str | None, anew: bool) -> None:
     """Write the new state to `fresh`, starting from the old one where it can be used."""
     try:
-        if database.exists():
+        if database.exists() and not anew:
             shutil.copyfile(database, fresh)
             reached("publish: old one copied")
         _bring_up(catalog, fresh, facts)

@@ -66,7 +66,7 @@ def history_document(runs: Sequence[Mapping[str, Any]], limit: int) -> Document:
 
 def files_document(entries: Sequence[LedgerEntry]) -> Document:
     """Return the ledger; `below` is the folder that all paths have in common."""
-    paths = [entry.path for entry in entries if entry.restated_days is None]
+    paths = [entry.path for entry in entries if entry.is_of_file or entry.replayed_from]
     common = os.path.commonprefix(paths)  # noqa: RUF071 - cut at a slash below
     rows = [
         {**asdict(entry), "unknown_fields": json.loads(entry.unknown_fields or "{}")} for entry in entries

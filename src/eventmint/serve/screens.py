@@ -199,12 +199,14 @@ def laws_sentence(totals: Mapping[str, int]) -> str:
     """Return the two equations in numbers, and what is missing where they do not hold."""
     lines, blank, valid, quarantined = (totals[name] for name in ("lines", "blank", "valid", "quarantined"))
     replaced = totals.get("replaced", 0)
+    suppressed = totals.get("suppressed", 0)
     events, duplicates = totals["events"], totals["duplicates"]
-    holds = lines == blank + valid + quarantined + replaced and valid == events + duplicates
+    holds = lines == blank + valid + quarantined + replaced + suppressed and valid == events + duplicates
     return (
         f"{'every line accounted for' if holds else 'LINES UNACCOUNTED FOR'}: "
         f"{lines:,} lines = {blank:,} blank + {valid:,} valid + {quarantined:,} quarantined"
-        f"{f' + {replaced:,} of replaced files' if replaced else ''}; "
+        f"{f' + {replaced:,} of replaced files' if replaced else ''}"
+        f"{f' + {suppressed:,} of forgotten people' if suppressed else ''}; "
         f"{valid:,} valid = {events:,} events + {duplicates:,} duplicates"
     )
 
@@ -305,6 +307,8 @@ def _what_it_was(run: Document) -> str:
     if not run["files_landed"]:
         if run.get("rolled_back_to"):
             return "rollback"
+        if run.get("forgotten"):
+            return "forgetting"
         if run.get("restated"):
             return "restatement"
         if run.get("lines_replayed"):
@@ -509,6 +513,32 @@ def draw_rollback(page: Page, document: Document) -> None:
             ("days", _days(document["days"]) if document["days"] else "none"),
         ],
     )
+
+
+def draw_forgetting(page: Page, document: Document) -> None:
+    """What forgetting people did, or would do."""
+    if document["dry_run"]:
+        page.line("this would be done:")
+    people = f"{document['users']:,} {'person' if document['users'] == 1 else 'people'}"
+    page.line(f"{people}, {document['new']:,} new on the list, {document['unknown']:,} without a line")
+    page.line(
+        f"{_count(document['valid'] + document['quarantined'], 'line')}, {document['quarantined']:,} of them "
+        f"quarantined, in {_count(document['files'], 'file')} of bronze"
+    )
+    named = [
+        source["path"] if source["lines"] is None else f"{source['path']}: {source['lines']:,} lines removed"
+        for source in document["sources"]
+    ]
+    page.table(
+        [Column(), Column()],
+        [
+            *((name, f"{rows:,} rows fewer") for name, rows in document["rows"].items()),
+            ("days", _days(document["days"]) if document["days"] else "none"),
+            *_some("sources", named),
+        ],
+    )
+    if document["changed"]:
+        page.line("earlier states go with their files: nothing goes back behind this, who reads them fails")
 
 
 def _some(title: str, names: Sequence[str]) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ def load_truth(file: Path, entries: Iterable[LedgerEntry]) -> dict[str, Any] | N
         return None
     truth: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     known = {entry["path"] for entry in truth["files"]}
-    found = {_sample_path(entry.path) for entry in entries if entry.restated_days is None}
+    found = {_sample_path(entry.path) for entry in entries if entry.is_of_file}
     return truth if found == known else None
 
 

@@ -13,11 +13,15 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote_from_bytes
+from typing import TYPE_CHECKING
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from eventmint.errors import FixData, FixSettings
 from eventmint.storage import is_s3
 from eventmint.values import SourceFile
+
+if TYPE_CHECKING:
+    from eventmint.storage.s3 import S3Object
 
 _FOLDER_TIME = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)(?:/hour=(\d\d)(?:/minute=(\d\d))?)?(?=/|$)")
 _NAME_TIME = re.compile(r"events-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)\.")
@@ -83,6 +87,24 @@ def list_source(
     return Listing(tuple(files), tuple(unsettled), tuple(skipped))
 
 
+def location_of(name: str) -> str:
+    """Return where a file can be opened, by its name in the ledger."""
+    coded = name.removeprefix("bytes:")
+    return name if coded == name else os.fsdecode(unquote_to_bytes(coded))
+
+
+def version_at(location: str) -> str | None:
+    """Return the version of the file that lies at an address; None for no file."""
+    if is_s3(location):
+        from eventmint.storage import s3
+
+        return next((_version_of(item) for item in s3.find_objects([location])), None)
+    try:
+        return _version(Path(location).stat())
+    except OSError:
+        return None
+
+
 def _list_s3(
     root: str,
     pattern: str,
@@ -103,7 +125,7 @@ def _list_s3(
         # `s3://bucket/events` is no prefix of `s3://bucket/events-old/...`, and one object is a source too.
         if item.location != base and not item.location.startswith(f"{base}/"):
             continue
-        version = f"{item.etag}-{item.size_bytes}"
+        version = _version_of(item)
         if (below and not wanted.fullmatch(below)) or (is_known and is_known(item.location, version)):
             continue
         received_at = _received_at(item.location, item.modified.timestamp())
@@ -171,6 +193,10 @@ def _source_file(path: Path, status: os.stat_result) -> SourceFile:
         size_bytes=status.st_size,
         received_at=_received_at(path.as_posix(), status.st_mtime),
     )
+
+
+def _version_of(item: S3Object) -> str:
+    return f"{item.etag}-{item.size_bytes}"
 
 
 def _version(status: os.stat_result) -> str:

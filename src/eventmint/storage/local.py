@@ -56,6 +56,20 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             unfinished.unlink(missing_ok=True)
 
 
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, and that is on disk when this returns.
+
+    Raises: FileExistsError: there is one. OSError: it cannot be written.
+    """
+    make_folder(path.parent)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folders([path.parent])
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and what it lies in, durably, where they are missing."""
     if folder.is_dir():

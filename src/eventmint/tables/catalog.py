@@ -82,6 +82,7 @@ class LakeCatalog:
         self._deployment = deployment
         self._catalog: Catalog | None = None
         self._held: dict[str, TableHandle] | None = None
+        self._absent: set[str] = set()
 
     @property
     def root(self) -> Path:
@@ -110,11 +111,13 @@ class LakeCatalog:
             yield
         finally:
             self._held = None
+            self._absent.clear()
 
     def forget(self) -> None:
         """Load every table anew from now on: somebody else has committed."""
         if self._held:
             self._held.clear()
+        self._absent.clear()
 
     def load(self, contract: Contract) -> TableHandle:
         """Return a handle of the table as it is, or as it was when held.
@@ -128,6 +131,23 @@ class LakeCatalog:
                 "Run `eventmint run` to build it.",
             )
         return table
+
+    def find(self, contract: Contract) -> TableHandle | None:
+        """Return a handle of a table that not every lake has; an absent one is asked for once while held."""
+        if contract.table in self._absent:
+            return None
+        table = self._find(contract)
+        if table is None and self._held is not None:
+            self._absent.add(contract.table)
+        return table
+
+    def create(self, contract: Contract) -> TableHandle:
+        """Create a table that not every lake has, unless it is there."""
+        self._absent.discard(contract.table)
+        if self._find(contract) is None:
+            with catalog_errors():
+                self._create(contract)
+        return self.load(contract)
 
     def create_missing(self) -> None:
         """Create every table that the contracts name and the lake lacks, and every column that is new.

@@ -8,13 +8,14 @@ disk. What a reader may still have open is spared: the newest snapshots and all 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table.snapshots import Snapshot
 
 from eventmint.crash_points import reached
+from eventmint.errors import TryAgain
 from eventmint.storage import StoredFile, list_files, remove
 from eventmint.tables.commit import note
 from eventmint.tables.plan import KNOWN_SINCE, TableHandle, address, is_rewrite
@@ -59,6 +60,25 @@ def expire(table: TableHandle, now: datetime) -> tuple[int, int]:
     return (0, 0) if removed is None else (len(old), len(removed))
 
 
+def keep_newest_alone(table: TableHandle) -> int:
+    """Forget every state but the newest, and remove every file that is not of it, however young.
+
+    For one who holds the lake's lock, when nobody may read what was: there is no grace for readers. What is
+    older than the table as we know it stays, as for `orphans`.
+
+    Returns: the number of files removed.
+    Raises: TryAgain: another program commits to the table.
+    """
+    current = table.metadata.current_snapshot_id
+    old = [snapshot for snapshot in _oldest_first(table) if snapshot.snapshot_id != current]
+    removed = _forget(table, old) if old else set()
+    if removed is None:
+        raise TryAgain(f"{'.'.join(table.name())}: another program committed first.", "Run again.")
+    unknown = _unknown_files(table, datetime.max.replace(tzinfo=UTC))
+    remove(file.location for file in unknown)
+    return len(removed) + len(unknown)
+
+
 def _oldest_first(table: TableHandle) -> list[Snapshot]:
     return sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
 
@@ -89,11 +109,15 @@ def orphans(table: TableHandle, now: datetime) -> list[StoredFile]:
     is older than the table as we know it may belong to one of the same name before it, whose catalog was
     lost: it stays, as does everything that is not named as Iceberg and we name files.
     """
+    return _unknown_files(table, now - ORPHAN_GRACE)
+
+
+def _unknown_files(table: TableHandle, newest: datetime) -> list[StoredFile]:
     since = table.properties.get(KNOWN_SINCE)
     if since is None:
         return []
     place = address(table.location()).rstrip("/")
-    oldest, newest = datetime.fromisoformat(since), now - ORPHAN_GRACE
+    oldest = datetime.fromisoformat(since)
     found = [*list_files(place)]
     suspects = [
         file

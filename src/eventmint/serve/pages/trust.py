@@ -37,6 +37,7 @@ def trust(
         ("Quarantined", books["quarantined"]),
         ("Of replaced files", books["replaced"]),
         ("Duplicates", books["duplicates"]),
+        *([("Of forgotten people", books["suppressed"])] if books.get("suppressed") else []),
     ]
     steps = [("Lines in", books["lines"]), *taken, ("Events", books["events"])]
     missing = books["lines"] - books["events"] - sum(count for _, count in taken)
