@@ -846,6 +846,9 @@ class Lake:
             set_aside={e.path: e.reason or "" for e in run.entries if e.status == "set_aside"} | run.not_read,
             skipped=dict(listing.skipped),
             days=tuple(sorted(run.days)),
+            hours=tuple(f"{day}T{hour:02d}" for day, hour in sorted(run.hours)),
+            wrote=dict(sorted(run.wrote.items())),
+            read_bytes=_read_bytes(run),
             laws=found,
             changed=check,
         )
@@ -927,6 +930,9 @@ def report_to_dict(report: RunReport) -> dict[str, Any]:
     body["started_at"] = report.started_at.isoformat()
     body["days"] = [day.isoformat() for day in report.days]
     body["restated"] = list(report.restated)
+    body["hours"] = list(report.hours)
+    for written in body["wrote"].values():
+        written["days"] = [day.isoformat() for day in written["days"]]
     body["laws_hold"] = report.laws_hold
     body["laws"] = [law_to_dict(law) for law in report.laws]
     return body
@@ -1012,6 +1018,10 @@ def _reasons(entries: Iterable[LedgerEntry]) -> dict[str, int]:
     for entry in entries:
         counted.update(json.loads(entry.reasons or "{}"))
     return dict(sorted(counted.items()))
+
+
+def _read_bytes(run: Run) -> dict[str, int]:
+    return {place: sum(files.values()) for place, files in sorted(run.read.items()) if files}
 
 
 def _law_broken(law: Law) -> LawBroken:

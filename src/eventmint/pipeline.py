@@ -45,7 +45,7 @@ from eventmint.tables.plan import (
     live_files,
     seq_of,
 )
-from eventmint.values import DayRange, EventRules, LedgerEntry, SourceFile
+from eventmint.values import DayRange, EventRules, LedgerEntry, SourceFile, Written
 
 LEDGER_FILES_BEFORE_FOLDING = 32
 # The table property that keeps what makes two lines one event.
@@ -53,6 +53,8 @@ DEDUP = "eventmint.dedup"
 # Nothing is known of such a file, so the ledger says nothing of it and the next run tries again.
 TRANSIENT = frozenset({"vanished", "unreadable", "changed_while_reading"})
 BLOCKS = ("gold.product_hours", "gold.daily_users", "gold.daily_sessions")
+# What the SQL models make, from bronze on.
+MODELLED = ("silver.events_cleaned", *BLOCKS, *(f"gold.{answer}" for answer in ANSWERS))
 # So many files of one day make every run slower that extends its set.
 _CROWDED_FILES = 32
 _REPLANS = 3
@@ -75,10 +77,17 @@ class Run:
     not_read: dict[str, str] = field(default_factory=dict)
     replaced: int = 0
     days: set[date] = field(default_factory=set)
+    hours: set[books_of.Hour] = field(default_factory=set)
     # Days whose sets of users or sessions lie in many files, by table.
     crowded: dict[str, set[date]] = field(default_factory=dict)
     # Whose lines are left out; None while nobody was forgotten.
     suppression: Suppression | None = None
+    wrote: dict[str, Written] = field(default_factory=dict)
+    # The bytes of each file that was read, by its address: of each table, and of the `source`.
+    read: dict[str, dict[str, int]] = field(default_factory=dict)
+    commits: int = 0
+    # The time by which events lie too far ahead, where that is not the run's own.
+    judged_at: datetime | None = None
 
     @property
     def fetched(self) -> Path:
@@ -93,7 +102,7 @@ class Run:
     @property
     def latest_us(self) -> int:
         """The latest instant that an event may have, UTC microseconds."""
-        return (self.now + timedelta(hours=24) - EPOCH) // timedelta(microseconds=1)
+        return ((self.judged_at or self.now) + timedelta(hours=24) - EPOCH) // timedelta(microseconds=1)
 
     @property
     def key_has_time(self) -> bool:
@@ -102,6 +111,35 @@ class Run:
 
     def open(self, table: str) -> tuple[TableHandle, Contract]:
         return self.catalog.load(contract(table)), contract(table)
+
+    def commit(
+        self,
+        table: TableHandle,
+        shape: Contract,
+        stamp: Stamp,
+        *,
+        add: Sequence[Place] = (),
+        remove: Sequence[LiveFile] = (),
+    ) -> None:
+        """Commit, and note what that has written. Raises: as `tables.commit.commit`."""
+        added = commit(table, shape, stamp, add=add, remove=remove)
+        self.commits += 1
+        if added or remove:
+            noted = self.wrote.get(shape.table, Written())
+            days = {file.day for file in (*added, *remove) if file.day}
+            self.wrote[shape.table] = Written(
+                files=noted.files + len(added),
+                size_bytes=noted.size_bytes + sum(file.size_bytes for file in added),
+                removed_files=noted.removed_files + len(remove),
+                removed_bytes=noted.removed_bytes + sum(file.size_bytes for file in remove),
+                days=tuple(sorted(days.union(noted.days))),
+            )
+
+    def reading(self, table: str, files: Iterable[LiveFile]) -> list[str]:
+        """Return where files of a table lie, and note that they are read."""
+        found = {file.location: file.size_bytes for file in files}
+        self.read.setdefault(table, {}).update(found)
+        return [*found]
 
 
 def staging_of(catalog: LakeCatalog) -> str:
@@ -171,7 +209,7 @@ def land_files(run: Run, files: Sequence[SourceFile]) -> None:
     """Bronze: every line of the new files, one commit for the batch; then the ledger."""
     bronze, events = run.open("bronze.events")
     if _is_ahead(run.ledger, seq_of(bronze)):
-        commit(bronze, events, _stamp(run, run.ledger.seq))
+        run.commit(bronze, events, _stamp(run, run.ledger.seq))
     elif seq_of(bronze) != run.ledger.seq:
         load_ledger(run)  # planning again after a conflict: somebody else has landed files
     files = [file for file in files if not run.ledger.knows(file.path, file.version)]
@@ -180,6 +218,7 @@ def land_files(run: Run, files: Sequence[SourceFile]) -> None:
     table, shape = run.open("bronze.ingested_files")
     stamp = Stamp(seq_of(bronze) + 1, batch_id(files))
     run.progress.start("bronze", len(files), sum(file.size_bytes for file in files))
+    run.read.setdefault("source", {}).update((file.path, file.size_bytes) for file in files)
     outcomes = []
     for landed in _land_all(run, files, stamp):
         if landed.entry.reason in TRANSIENT:
@@ -188,7 +227,7 @@ def land_files(run: Run, files: Sequence[SourceFile]) -> None:
             outcomes.append(landed)
     if not outcomes:
         return
-    commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])
+    run.commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])
     entries = [landed.entry for landed in outcomes]
     run.replaced += sum(_replaces(run.ledger, entry) for entry in entries)
     write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)
@@ -283,7 +322,7 @@ def write_ledger(
     ledger = run.ledger.corrected(entries) if fold else run.ledger
     rows = entries_to_table(ledger.entries if fold else entries)
     add = [write_table(rows, shape, run.scratch / f"{seq:08d}-{batch[:12]}.parquet")] if rows.num_rows else []
-    commit(table, shape, Stamp(seq, batch), add=add, remove=held if fold else [])
+    run.commit(table, shape, Stamp(seq, batch), add=add, remove=held if fold else [])
     if fold:
         run.ledger = ledger
     else:
@@ -322,14 +361,14 @@ def _refine_step(run: Run) -> None:
     previous = seq_of(silver)
     intake = _intake(run, silver, shape, came, gone, after - came)
     if not intake.fresh and not intake.gone:
-        commit(silver, shape, stamp)
+        run.commit(silver, shape, stamp)
         _commit_books(run, {}, previous, stamp)
         return
     run.progress.start("silver", 0, 0)
     with run.engine.session(run.scratch) as session:
         refined = refine(session, intake, run.dedup_key, run.staging, _stem(stamp))
     held = {file.location: file for file in live_files(silver, shape)} if refined.remove else {}
-    commit(silver, shape, stamp, add=refined.add, remove=[held[location] for location in refined.remove])
+    run.commit(silver, shape, stamp, add=refined.add, remove=[held[location] for location in refined.remove])
     _commit_books(run, refined.books, previous, stamp)
     run.progress.finish("silver", _describe(refined))
 
@@ -346,7 +385,7 @@ def _restate_days(
     add: list[Place] = []
     books: books_of.Books = {}
     for number, between in enumerate(_spans_of(run, ranges, live)):
-        files = [file.location for file in live_files(bronze, events, between=between)]
+        files = run.reading("bronze.events", live_files(bronze, events, between=between))
         intake = Intake(files, held=[], fresh_contents=live, between=between)
         with run.engine.session(run.scratch) as session:
             made = refine(session, intake, run.dedup_key, run.staging, f"{_stem(stamp)}-{number}")
@@ -355,12 +394,11 @@ def _restate_days(
         shrink_downloads()
     previous = seq_of(silver)
     gone = [file for file in live_files(silver, shape) if _is_in(file.day, ranges)]
-    commit(silver, shape, stamp, add=add, remove=gone)
+    run.commit(silver, shape, stamp, add=add, remove=gone)
     table, book_shape = run.open("silver.event_hours")
     if seq_of(table) == previous:  # else a crash had come between silver and its books: see _keep_books
-        held = live_files(table, book_shape)
-        others = books_of.books_from_rows(read_rows(file.location for file in held))
-        kept = {hour: book for hour, book in others.items() if not _is_in(hour[0], ranges)}
+        held = _books_in(table, book_shape)
+        kept = {hour: book for hour, book in held.items() if not _is_in(hour[0], ranges)}
         _replace_books(run, table, book_shape, held, kept | books, stamp)
     run.progress.finish("silver", _describe(Refined(books=books)))
 
@@ -395,7 +433,7 @@ def lines_of(run: Run, days: DayRange, contents: frozenset[str]) -> dict[books_o
     bronze, events = run.open("bronze.events")
     files = live_files(bronze, events, between=days.instants)
     with run.engine.session(run.scratch) as session:
-        session.scan("bronze_files", events, [file.location for file in files])
+        session.scan("bronze_files", events, run.reading("bronze.events", files))
         found = books_of.lines_per_hour(session, "bronze_files", contents)
     return {hour: lines for hour, lines in found.items() if hour[0] in days}
 
@@ -458,12 +496,13 @@ def _intake(
         return Intake([], [])
     timed = span if run.key_has_time else None
     held_files = live_files(silver, shape, between=timed)
-    held = [file.location for file in held_files]
+    held = run.reading("silver.events_cleaned", held_files)
     until = latest_instant(held_files, shape, "event_time")
-    fresh, fresh_contents = _files_of(bronze, events, came, ledger, seq_of(silver))
+    found, fresh_contents = _files_of(bronze, events, came, ledger, seq_of(silver))
+    fresh = run.reading("bronze.events", found)
     if not gone:
         return Intake(fresh, held, until, fresh_contents)
-    around = [file.location for file in live_files(bronze, events, between=timed)]
+    around = run.reading("bronze.events", live_files(bronze, events, between=timed))
     return Intake(fresh, held, until, fresh_contents, around, gone, around, stayed)
 
 
@@ -477,18 +516,18 @@ def _span_of(ledger: Ledger, contents: frozenset[str]) -> tuple[datetime, dateti
 
 def _files_of(
     bronze: TableHandle, events: Contract, contents: frozenset[str], ledger: Ledger, since: int
-) -> tuple[list[str], frozenset[str] | None]:
+) -> tuple[Sequence[LiveFile], frozenset[str] | None]:
     """The bronze files with these contents, and the contents again where the files hold others too."""
     wanted = {sha for sha in contents if ledger.entry_of(sha).valid}
     if all(ledger.entry_of(sha).seq > since for sha in wanted):
         changes = changes_since(bronze, events, since)
         if changes is not None:
-            own = [file.location for file in changes.added if file.stem in wanted]
+            own = [file for file in changes.added if file.stem in wanted]
             if len(own) == len(wanted):
                 return own, None
             # Laid together with others, or replayed: what came since lies in files that came since.
-            return [file.location for file in changes.added], contents
-    return [file.location for file in live_files(bronze, events)] if wanted else [], contents
+            return changes.added, contents
+    return live_files(bronze, events) if wanted else [], contents
 
 
 def _commit_books(run: Run, change: books_of.Books, previous: int, stamp: Stamp) -> None:
@@ -496,24 +535,29 @@ def _commit_books(run: Run, change: books_of.Books, previous: int, stamp: Stamp)
     if seq_of(table) != previous:
         return  # a crash came between silver and its books: _keep_books counts the days again
     if not change:
-        commit(table, shape, stamp)
+        run.commit(table, shape, stamp)
         return
-    held = live_files(table, shape)
-    books = books_of.merge(books_of.books_from_rows(read_rows(f.location for f in held)), change)
-    _replace_books(run, table, shape, held, books, stamp)
+    held = _books_in(table, shape)
+    _replace_books(run, table, shape, held, books_of.merge(held, change), stamp)
+
+
+def _books_in(table: TableHandle, shape: Contract) -> books_of.Books:
+    return books_of.books_from_rows(read_rows(file.location for file in live_files(table, shape)))
 
 
 def _replace_books(
     run: Run,
     table: TableHandle,
     shape: Contract,
-    held: Sequence[LiveFile],
+    held: books_of.Books,
     books: books_of.Books,
     stamp: Stamp,
 ) -> None:
+    run.hours |= {hour for hour in held.keys() | books.keys() if held.get(hour) != books.get(hour)}
     rows = books_of.books_to_table(books)
     path = run.scratch / f"{_stem(stamp)}.parquet"
-    commit(table, shape, stamp, add=[write_table(rows, shape, path)] if books else [], remove=held)
+    add = [write_table(rows, shape, path)] if books else []
+    run.commit(table, shape, stamp, add=add, remove=live_files(table, shape))
 
 
 def _keep_books(run: Run) -> None:
@@ -523,8 +567,7 @@ def _keep_books(run: Run) -> None:
     if seq_of(table) == seq_of(silver):
         return
     changes = changes_since(silver, events, seq_of(table))
-    held = live_files(table, shape)
-    books = books_of.books_from_rows(read_rows(f.location for f in held))
+    held = _books_in(table, shape)
     before, after = (run.ledger.live_contents(seq_of(one)) for one in (table, silver))
     # Lines that only repeat what silver has changed nothing there, but are lines of their day all the same.
     if changes:
@@ -534,7 +577,7 @@ def _keep_books(run: Run) -> None:
     restated = run.ledger.restatements(seq_of(table), seq_of(silver))
     kept = {
         hour: book
-        for hour, book in books.items()
+        for hour, book in held.items()
         if changes and hour[0] not in days and not _is_restated(hour[0], restated)
     }
     counted = count_books(run, sorted(days))
@@ -552,7 +595,7 @@ def _days_of_lines(run: Run, contents: frozenset[str]) -> set[date]:
         return set()
     files = live_files(bronze, lines, between=span)
     with run.engine.session(run.scratch) as session:
-        session.scan("bronze_files", lines, [file.location for file in files])
+        session.scan("bronze_files", lines, run.reading("bronze.events", files))
         return books_of.days_of_lines(session, "bronze_files", contents)
 
 
@@ -564,9 +607,10 @@ def count_books(run: Run, days: Sequence[date]) -> books_of.Books:
     counted: books_of.Books = {}
     with run.engine.session(run.scratch) as session:
         for day in days:
-            session.scan("silver_files", events, [f.location for f in live_files(silver, events, days=[day])])
+            held = run.reading("silver.events_cleaned", live_files(silver, events, days=[day]))
+            session.scan("silver_files", events, held)
             around = live_files(bronze, lines, between=day_span(day) if run.key_has_time else None)
-            session.scan("bronze_files", lines, [file.location for file in around])
+            session.scan("bronze_files", lines, run.reading("bronze.events", around))
             counted |= books_of.recount_day(session, "bronze_files", "silver_files", day, live, run.dedup_key)
     return counted
 
@@ -613,12 +657,11 @@ class _GoldInputs:
     def events(self, days: Collection[date]) -> list[str]:
         """The files of silver of some days."""
         files = live_files(self.silver, contract("silver.events_cleaned"), days=days) if days else []
-        return [file.location for file in files]
+        return self._run.reading("silver.events_cleaned", files)
 
     def _blocks(self, days: tuple[date, ...]) -> dict[str, list[str]]:
         return {
-            block: [file.location for file in live_files(*self._run.open(block), days=days)]
-            for block in BLOCKS
+            block: self._run.reading(block, live_files(*self._run.open(block), days=days)) for block in BLOCKS
         }
 
     def made_anew(self, table: TableHandle, shape: Contract) -> frozenset[date]:
@@ -639,14 +682,18 @@ def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs)
     days = tuple(sorted(changes.days | old_days | restated))
     run.days.update(days)
     if not days:
-        commit(table, shape, stamp)
+        run.commit(table, shape, stamp)
         return
     held = live_files(table, shape, days=days)
     place = run.staging, _stem(stamp)
     if name == "gold.product_hours":
         came, went, kept = (
-            [file.location for file in some if file.day not in restated]
-            for some in (changes.added, changes.removed, () if rebuild else held)
+            run.reading(source, (file for file in some if file.day not in restated))
+            for source, some in (
+                ("silver.events_cleaned", changes.added),
+                ("silver.events_cleaned", changes.removed),
+                (name, () if rebuild else held),
+            )
         )
         gold.open_changes(session, [*came, *inputs.events(restated)], went)
         made = gold.merge_product_hours(session, kept, *place)
@@ -654,15 +701,15 @@ def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs)
     elif name in BLOCKS:
         # Where events went, nobody but silver can tell who is still there: the day's set is made anew.
         anew = rebuild or bool(changes.removed or restated)
-        events = inputs.events(days) if anew else [file.location for file in changes.added]
+        events = inputs.events(days) if anew else run.reading("silver.events_cleaned", changes.added)
         gold.open_changes(session, events, [])
-        made = gold.extend_set(session, name, [] if anew else [file.location for file in held], *place)
+        made = gold.extend_set(session, name, [] if anew else run.reading(name, held), *place)
         replaced = held if anew else []
         _note_crowded(run, name, () if anew else held)
     else:
         made = gold.answer_days(session, name, inputs.blocks(days), *place)
         replaced = held
-    commit(table, shape, stamp, add=made, remove=replaced)
+    run.commit(table, shape, stamp, add=made, remove=replaced)
 
 
 def _note_crowded(run: Run, name: str, held: Iterable[LiveFile]) -> None:

@@ -27,7 +27,7 @@ from eventmint.maintenance.merge import damaged_of
 from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in, write_ledger
 from eventmint.storage import shrink_downloads
 from eventmint.storage.digests import digest_in
-from eventmint.tables.commit import Stamp, commit
+from eventmint.tables.commit import Stamp
 from eventmint.tables.plan import LiveFile, live_files, may_hold_values, seq_of
 from eventmint.values import LedgerEntry, Replay
 
@@ -94,7 +94,7 @@ def _rewrite_some(run: Run, reason: str | None, wanted: Mapping[str, Rejudged], 
         for number, file in enumerate(files)
     ]
     made = [*run.engine.map(rewrite, tasks, _bytes_of(files))]
-    commit(bronze, events, stamp, add=made, remove=files)
+    run.commit(bronze, events, stamp, add=made, remove=files)
     done += [wanted[file.location] for file in files]
     table, shape = run.open("bronze.ingested_files")
     write_ledger(run, table, shape, [e for pair in entries.values() for e in pair], stamp.seq, stamp.batch)

@@ -13,13 +13,12 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 
-from eventmint.contracts import ANSWERS
 from eventmint.engine.parquet import read_rows
 from eventmint.errors import FixData, FixSettings
 from eventmint.maintenance.merge import damaged_of
 from eventmint.pipeline import (
-    BLOCKS,
     DEDUP,
+    MODELLED,
     Run,
     ledger_of,
     lines_of,
@@ -32,8 +31,6 @@ from eventmint.storage import shrink_downloads
 from eventmint.storage.digests import digest_in
 from eventmint.tables.plan import LiveFile, live_files, seq_of
 from eventmint.values import DayRange, LedgerEntry, Restatement
-
-_MADE = ("silver.events_cleaned", *BLOCKS, *(f"gold.{answer}" for answer in ANSWERS))
 
 
 def plan_restatement(run: Run, asked: DayRange) -> Restatement:
@@ -86,7 +83,7 @@ def _look(run: Run, asked: DayRange) -> Restatement:
     lines = lines_of(run, asked, run.ledger.live_contents())
     replaced = {
         name: [file for file in live_files(*run.open(name)) if file.day and file.day in asked]
-        for name in _MADE
+        for name in MODELLED
     }
     held = {file.day for files in replaced.values() for file in files if file.day}
     return Restatement(
@@ -134,7 +131,7 @@ def _days_of_lake(run: Run) -> set[date]:
     """The days of the first and the last event of each file, and all that have a row."""
     times = [(entry.first_event_time, entry.last_event_time) for entry in run.ledger.entries]
     of_files = {moment.date() for pair in times for moment in pair if moment}
-    return of_files | {file.day for name in _MADE for file in live_files(*run.open(name)) if file.day}
+    return of_files | {file.day for name in MODELLED for file in live_files(*run.open(name)) if file.day}
 
 
 def _days_of_books(run: Run) -> set[date]:

@@ -264,6 +264,23 @@ def bad_lines(quarantined: int, by_reason: Mapping[str, int]) -> int:
 
 
 @dataclass(frozen=True)
+class Written:
+    """What a run did to one table.
+
+    Attributes:
+        files, size_bytes: data files that it added, also those that a later batch of it replaced again.
+        removed_files, removed_bytes: data files that it took out of the table.
+        days: UTC days of the partitions whose files came or went; none in a table without partitions.
+    """
+
+    files: int = 0
+    size_bytes: int = 0
+    removed_files: int = 0
+    removed_bytes: int = 0
+    days: tuple[date, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunReport:
     """What one run did.
 
@@ -286,6 +303,9 @@ class RunReport:
         set_aside: path and reason of each file that could not be read.
         skipped: path and reason of what looked like a file to read and is none (symlink, folder, pipe).
         days: UTC days of events whose answers changed.
+        hours: UTC hours whose books changed, such as `2026-01-15T10`.
+        wrote: by table what this run wrote; not its own record, nor what maintenance lays together.
+        read_bytes: size of the files that this run read: by table, each file once, and as `source`.
         laws: every equation that was checked.
         changed: False for an empty run, which writes nothing.
     """
@@ -311,6 +331,9 @@ class RunReport:
     set_aside: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     days: tuple[date, ...] = ()
+    hours: tuple[str, ...] = ()
+    wrote: dict[str, Written] = field(default_factory=dict)
+    read_bytes: dict[str, int] = field(default_factory=dict)
     laws: tuple[Law, ...] = ()
     changed: bool = False
 

@@ -223,14 +223,14 @@ BUGS = (
     Bug(
         "the ledger is written first",
         "pipeline.py",
-        "    commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])\n"
+        "run.commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])\n"
         "    entries = [landed.entry for landed in outcomes]\n"
         "    run.replaced += sum(_replaces(run.ledger, entry) for entry in entries)\n"
         "    write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)\n",
-        "    entries = [landed.entry for landed in outcomes]\n"
+        "entries = [landed.entry for landed in outcomes]\n"
         "    run.replaced += sum(_replaces(run.ledger, entry) for entry in entries)\n"
-        "    write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)\n"
-        "    commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])\n",
+        "    write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)\n    "
+        "run.commit(bronze, events, stamp, add=[landed.parquet for landed in outcomes if landed.parquet])\n",
         (f"{KILLS}::test_the_next_run_ends_where_the_killed_one_would_have[0]",),
     ),
     Bug(

@@ -43,6 +43,7 @@ from eventmint.tables.plan import (
     LiveFile,
     TableHandle,
     address,
+    live_file,
     seq_of,
     uri_of,
 )
@@ -82,7 +83,7 @@ def commit(
     add: Sequence[Path | str] = (),
     remove: Sequence[LiveFile] = (),
     bring_back: Sequence[LiveFile] = (),
-) -> None:
+) -> list[LiveFile]:
     """Add and remove files in one atomic step and move the table's stamp.
 
     Args:
@@ -90,6 +91,7 @@ def commit(
         add: Parquet files in a scratch folder; they are moved to their final place under the table.
         remove: files that the plan found.
         bring_back: files of an earlier state, which lie where they lay.
+    Returns: the files that were added, as the table has them now.
     Raises:
         Conflict: another commit came first; nothing happened; plan again.
         TryAgain, FixData: the commit failed, and is not to be seen.
@@ -101,6 +103,7 @@ def commit(
     is_compaction = stamp.kind == COMPACTION
     if is_compaction:
         _require_same_rows(contract, data_files, remove)
+    added = [live_file(data_file, contract) for data_file in data_files]
     mark = uuid.uuid4().hex
     transaction = _Staged(table)
     said = {SEQ: str(stamp.seq), BATCH: stamp.batch, MARK: mark}
@@ -127,13 +130,14 @@ def commit(
         # again by its client then speaks of a conflict: look, never guess.
         if _is_taken(table, contract, mark):
             table.refresh()  # what follows plans from what we have just learnt
-            return
+            return added
         if isinstance(err, CommitFailedException | ValidationException):
             raise Conflict(f"{contract.table}: another writer committed first.", "Run again.") from err
         if (trouble := machine_trouble(err)) is not None and trouble.hint:  # something else helps than trying
             raise trouble from err
         raise TryAgain(f"{contract.table}: the commit failed: {err}.", "Run again.") from err
     reached(f"commit {contract.table}: after")
+    return added
 
 
 class _Staged(Transaction):

@@ -139,7 +139,7 @@ def _files_in(
             continue
         for entry in entries_of(table, manifest):
             if entry.status != ManifestEntryStatus.DELETED:
-                file = _live(entry.data_file, contract)
+                file = live_file(entry.data_file, contract)
                 if (days is None or file.day in days) and _may_be_between(file, contract, between):
                     found.append(file)
     return found
@@ -302,10 +302,11 @@ def _entries(
             continue
         for entry in entries_of(table, manifest):
             if entry.snapshot_id == snapshot.snapshot_id and entry.status != ManifestEntryStatus.EXISTING:
-                yield entry.status, _live(entry.data_file, contract)
+                yield entry.status, live_file(entry.data_file, contract)
 
 
-def _live(data_file: DataFile, contract: Contract) -> LiveFile:
+def live_file(data_file: DataFile, contract: Contract) -> LiveFile:
+    """Return what a manifest says of a file."""
     day = None
     if contract.partition:
         value = data_file.partition[0]
