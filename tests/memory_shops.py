@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from eventmint.config import Settings
 from eventmint.engine.duckdb_engine import DuckDBEngine, connect
 from eventmint.lake import Lake
 from eventmint.tables import commit as commit_module
+from eventmint.tables.catalog import LakeCatalog
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,8 +29,21 @@ def play_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         eventmint.lake, "_engine", lambda settings, _scratch: WarmEngine(1, settings.run.memory_mb)
     )
+    monkeypatch.setattr(eventmint.lake, "shadow_of", _shadow_of)
     monkeypatch.setattr(os, "fsync", lambda _handle: None)
     monkeypatch.setattr(commit_module, "_Staged", Transaction)  # PyIceberg's, with a cache
+
+
+def _shadow_of(catalog: LakeCatalog, folder: Path) -> LakeCatalog:
+    """As tables.shadow.shadow_of, of tables in memory: the same states, to be written elsewhere."""
+    shadow = LakeCatalog(folder)
+    shadow.file.touch()
+    held = getattr(catalog, "_catalog")  # noqa: B009 - see MemoryShop.lake
+    states = {
+        name: replace(state, place=f"file://{folder}/{'/'.join(name)}") for name, state in held.states.items()
+    }
+    setattr(shadow, "_catalog", IcebergInMemory(states))  # noqa: B010 - see MemoryShop.lake
+    return shadow
 
 
 @dataclass

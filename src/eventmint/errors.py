@@ -54,6 +54,12 @@ class LockHeld(TryAgain):
     exit_code = 4
 
 
+class StalePlan(EventmintError):
+    """A run was planned, and what the plan rests on has changed since; nothing was touched."""
+
+    exit_code = 8
+
+
 class Bug(EventmintError):
     """Something we did not foresee."""
 

@@ -46,6 +46,22 @@ from eventmint.replay import plan_replay, replay
 from eventmint.restate import begin_restatement, plan_restatement
 from eventmint.rollback import finish_rollback, is_cut_off, kept_run, noted_in, plan_rollback, roll_back
 from eventmint.run_log import Progress, Silent, run_name, run_named
+from eventmint.run_plan import (
+    Basis,
+    Rehearsal,
+    RunPlan,
+    basis_of,
+    behind,
+    cost_of,
+    heads_of,
+    noted_files,
+    planned_files,
+    require_basis,
+    require_files,
+    unknown_fields,
+    versions,
+    without_its_own,
+)
 from eventmint.serve import analytics_db, answers, journeys, quarantine
 from eventmint.serve.documents import books, file_outcomes
 from eventmint.serve.follow import Follower, Told, writing
@@ -62,6 +78,7 @@ from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit, note
 from eventmint.tables.maintain import trim
 from eventmint.tables.plan import live_files, newest_files, row_count, seq_of
+from eventmint.tables.shadow import shadow_of
 from eventmint.tables.sizes import ColumnSize, TableSize, column_size, table_size
 from eventmint.values import (
     Backfill,
@@ -107,7 +124,9 @@ def open_lake(config: str | os.PathLike[str] | None = None, **overrides: Any) ->
 class Lake:
     """A folder of Iceberg tables with the pipeline that fills it and the answers it gives."""
 
-    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+    def __init__(
+        self, settings: Settings, progress: Progress | None = None, catalog: LakeCatalog | None = None
+    ) -> None:
         self.settings = settings
         self._progress = progress or Silent()
         location = settings.lake_location
@@ -116,7 +135,7 @@ class Lake:
             os.environ.setdefault("AWS_REGION", settings.aws.region)
         else:
             location = str(Path(location).resolve())
-        self._catalog = LakeCatalog(location, settings.aws.id if is_s3(location) else "")
+        self._catalog = catalog or LakeCatalog(location, settings.aws.id if is_s3(location) else "")
         self._follower = Follower(self._catalog, settings.database_path, self._told)
 
     # --- running ------------------------------------------------------------------------------------------
@@ -142,6 +161,54 @@ class Lake:
         moment = now or datetime.now(UTC)
         root = os.fspath(source) if source is not None else self.settings.source_location
         return self._told_run(root, moment, partial(self._list, root, only))
+
+    @telling_trouble()
+    def plan(self, source: str | os.PathLike[str] | None = None, *, now: datetime | None = None) -> RunPlan:
+        """Return what a run would do now: the run is played in a shadow of the lake (docs/planning.md).
+
+        Nothing is written but a temporary folder, as large as what the run writes; no lock is taken.
+
+        Args:
+            source: as of `run`.
+            now: the time by which lines are judged, UTC, and by which `run_planned` judges them.
+        Raises: as `run`, but no LawBroken, see `expected`; TryAgain: a run has changed the lake meanwhile.
+        """
+        started = time.perf_counter()
+        moment = now or datetime.now(UTC)
+        root = os.fspath(source) if source is not None else self.settings.source_location
+        root = root if is_s3(root) else str(Path(root).absolute())
+        _require_source(root)
+        with tempfile.TemporaryDirectory(prefix="eventmint-plan-") as folder, self._at_rest() as basis:
+            stage = Lake(self.settings, self._progress, shadow_of(self._catalog, Path(folder)))
+            rehearsed = stage._rehearse(root, moment)
+            drift = self._catalog.lacking()
+            is_due = rehearsed.report.changed and all(drift.values()) and self._is_maintenance_due(moment)
+            due = maintenance_to_dict(plan_maintenance(self._catalog, moment)) if is_due else None
+            seconds = time.perf_counter() - started
+            return RunPlan(
+                source=root,
+                made_at=moment,
+                files=planned_files(rehearsed),
+                expected=without_its_own(report_to_dict(rehearsed.report)),
+                unknown_fields=unknown_fields(rehearsed.run.entries),
+                drift=drift,
+                behind=behind(basis.tables),
+                maintenance=due,
+                cost=cost_of(rehearsed, self.settings.run.batch_mb, seconds),
+                basis=basis,
+                recovered=tuple(sorted(rehearsed.known - versions(noted_files(self._catalog)))),
+                seconds=seconds,
+            )
+
+    @telling_trouble()
+    def run_planned(self, plan: RunPlan, *, now: datetime | None = None) -> RunReport:
+        """Do what was planned: the files of the plan and no other, judged by the time of the plan.
+
+        Raises: StalePlan: a file, the lake, the configuration or the version is another now; nothing was
+            done. Else as `run`.
+        """
+        listing = self._require_fresh(plan)  # before anything is touched, the lock included
+        return self._told_run(plan.source, now, lambda _: listing, plan)
 
     @telling_trouble()
     def backfill(
@@ -179,13 +246,17 @@ class Lake:
         return dataclasses.replace(sums, seconds=time.perf_counter() - started)
 
     def _told_run(
-        self, root: str, now: datetime | None, list_files: Callable[[Ledger], Listing]
+        self,
+        root: str,
+        now: datetime | None,
+        list_files: Callable[[Ledger], Listing],
+        plan: RunPlan | None = None,
     ) -> RunReport:
         moment = now or datetime.now(UTC)
         with run_named(run_name(moment)):
             heralds = Heralds(self.settings, self._catalog, root, moment)
             try:
-                report = self._run(root, moment, list_files, heralds.begin)
+                report = self._run(root, moment, list_files, heralds.begin, plan)
             except Exception as err:
                 heralds.fail(err)
                 raise
@@ -199,19 +270,59 @@ class Lake:
         moment: datetime,
         list_files: Callable[[Ledger], Listing],
         begin: Callable[[], None],
+        plan: RunPlan | None,
     ) -> RunReport:
         started = time.perf_counter()
-        if not is_s3(root) and not Path(root).exists():
-            raise FixSettings(f"{root}: no such source.", "Name a folder with *.jsonl.gz files.")
-        with lock(self._catalog.location), self._open_run(moment) as run:
-            listing = list_files(run.ledger)
-            if listing.files:
-                begin()
-            with self._concluding(run, listing, started, root) as reports:
-                for batch in batches(listing.files, self.settings.run.batch_mb << 20):
-                    take_in(run, batch)
-                    shrink_downloads()
+        _require_source(root)
+        with lock(self._catalog.location):
+            if plan:
+                self._require_fresh(plan)  # once more, for nobody else can write now
+            with self._open_run(moment) as run:
+                run.judged_at = plan.made_at if plan else None
+                listing = list_files(run.ledger)
+                if listing.files:
+                    begin()
+                with self._concluding(run, listing, started, root) as reports:
+                    self._take_in_all(run, listing)
         return reports[0]
+
+    def _take_in_all(self, run: Run, listing: Listing) -> None:
+        for batch in batches(listing.files, self.settings.run.batch_mb << 20):
+            take_in(run, batch)
+            shrink_downloads()
+
+    def _rehearse(self, root: str, moment: datetime) -> Rehearsal:
+        """Run, but leave out what follows a run: nothing is published, recorded or maintained."""
+        with self._open_run(moment) as run:
+            known = frozenset(versions(run.ledger))
+            listing = self._list(root, None, run.ledger)
+            contents = {file.path: run.ledger.content_of(file.path) for file in listing.files}
+            seqs = self._seqs()
+            take_in(run, [])
+            self._take_in_all(run, listing)
+            last = self.last_run()
+            news = self._seqs() != seqs or _is_unchecked(run, last)
+            report = self._report(run, listing, moment, last, check=news)
+            return Rehearsal(run, dataclasses.replace(report, source=root), listing.files, contents, known)
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[Basis]:
+        """Hold every table as it is now. Raises: TryAgain: a run has changed one when this ends."""
+        with self._catalog.hold():
+            basis = basis_of(self._catalog, self.settings)
+            try:
+                yield basis
+            finally:
+                self._catalog.forget()
+                if heads_of(self._catalog) != basis.tables:
+                    raise TryAgain(f"{self._catalog.location}: a run has changed the lake.", "Plan again.")
+
+    def _require_fresh(self, plan: RunPlan) -> Listing:
+        """Return the files of a plan. Raises: StalePlan: something that it rests on is another now."""
+        with self._catalog.hold():
+            require_basis(plan, basis_of(self._catalog, self.settings))
+            noted = noted_files(self._catalog)
+        return require_files(plan, noted, self.settings.source)
 
     def _list(self, root: str, only: Collection[str] | None, ledger: Ledger) -> Listing:
         """Return the files of a source that a ledger does not know."""
@@ -673,7 +784,7 @@ class Lake:
         yield reports
         changed = self._seqs() != seqs
         last = self.last_run()
-        unchecked = run.ledger.seq > (last["checked_seq"] if last else 0)
+        unchecked = _is_unchecked(run, last)
         report = self._report(run, listing, run.now, last, check=changed or unchecked)
         report = dataclasses.replace(report, source=source)
         broken = laws.first_broken(report.laws)
@@ -722,10 +833,14 @@ class Lake:
             return
         if merge_crowded(run, lambda: False):
             self._publish()
-        runs = self._catalog.load(contract("ops.runs"))
-        today = run.now.date().isoformat()
-        if runs.properties[MAINTAINED] < today and self._maintain(run, limit).is_complete:
-            note(self._catalog.load(contract("ops.runs")), {MAINTAINED: today})
+        if self._is_maintenance_due(run.now) and self._maintain(run, limit).is_complete:
+            note(self._catalog.load(contract("ops.runs")), {MAINTAINED: run.now.date().isoformat()})
+
+    def _is_maintenance_due(self, now: datetime) -> bool:
+        """Whether a run maintains the lake now: once a day, from the day after the first run on."""
+        today = now.date().isoformat()
+        done = self._catalog.load(contract("ops.runs")).properties.get(MAINTAINED, today)
+        return bool(self.settings.run.maintain_seconds) and done < today
 
     def _require_nothing_cut_off(self) -> None:
         if forgetting.is_cut_off(self._catalog):
@@ -869,6 +984,15 @@ class Lake:
         # A lake that is new, or that this version has not seen before, is due tomorrow.
         due = {} if MAINTAINED in table.properties else {MAINTAINED: run.now.date().isoformat()}
         commit(table, shape, Stamp(report.seq, report.run_id, properties=due), add=[path])
+
+
+def _require_source(root: str) -> None:
+    if not is_s3(root) and not Path(root).exists():
+        raise FixSettings(f"{root}: no such source.", "Name a folder with *.jsonl.gz files.")
+
+
+def _is_unchecked(run: Run, last: dict[str, Any] | None) -> bool:
+    return run.ledger.seq > (last["checked_seq"] if last else 0)
 
 
 def _not_known(files: Sequence[SourceFile], ledger: Ledger) -> Listing:

@@ -28,7 +28,7 @@ _PART_BYTES = 8 << 20  # from this size on a file is uploaded in parts
 # manifests are merged (tables.manifests), snapshots trimmed.
 _METADATA_OF_RUN, _METADATA_OF_BATCH = 120, 120
 # Not counted, estimated: a Parquet file is read by its footer and two ranges, once to refine, once to check.
-_READS_OF_DATA_FILE = 6
+READS_OF_DATA_FILE = 6
 _LISTED_AT_ONCE = 1_000
 
 
@@ -187,7 +187,7 @@ def _requests(plan: Plan, measured: Measured) -> tuple[Line, ...]:
     lists = plan.runs * _parts(plan.source_days * plan.files_per_day, _LISTED_AT_ONCE)
     writes = uploads + commits + lists
     data_files = plan.files + plan.runs * batches * measured.commit_files
-    reads = lake_reads(plan.runs, batches) + plan.files + _READS_OF_DATA_FILE * data_files
+    reads = lake_reads(plan.runs, batches) + plan.files + READS_OF_DATA_FILE * data_files
     return (
         Line(
             "S3 requests, writing and listing",

@@ -21,6 +21,7 @@ from eventmint.storage import is_s3
 if TYPE_CHECKING:
     from eventmint.config import Settings
     from eventmint.lake import Lake
+    from eventmint.run_plan import RunPlan
     from eventmint.serve.answers import State
     from eventmint.serve.summary import Period
     from eventmint.serve.terminal import Page
@@ -60,14 +61,16 @@ class SourcePlace(click.Path):
         return value if is_s3(os.fspath(value)) else super().convert(value, param, ctx)
 
 
-def run_pipeline(call: Call, settings: Settings, source: str | None) -> dict[str, Any]:
-    """Run the pipeline, tell what it left out; return the report as plain data."""
+def run_pipeline(
+    call: Call, settings: Settings, source: str | None, plan: RunPlan | None = None
+) -> dict[str, Any]:
+    """Run the pipeline, or do what was planned, tell what it left out; return the report as plain data."""
     from eventmint.lake import Lake, report_to_dict
     from eventmint.serve.terminal import watching
 
     with watching(sys.stderr, call.is_silent) as progress:
         lake = Lake(settings, progress)
-        report = lake.run(source)
+        report = lake.run_planned(plan) if plan else lake.run(source)
     for path, reason in list(report.set_aside.items())[:SET_ASIDE_SHOWN]:
         call.say(plain(f"set aside: {path}: {reason}"))
     if len(report.set_aside) > SET_ASIDE_SHOWN:

@@ -5,7 +5,7 @@ document and stderr is silent but for errors, each a JSON document of one line. 
 line of stderr is a JSON object, talk included. Exit codes: 0 done; 1 a run or
 a check failed; 2 the command line or the configuration is wrong; 3 done and published, but more quarantined
 than allowed; 4 another run is at work; 5 the newest event is older than allowed; 6 the new contract breaks
-the old one; 7 an hour is unlike the weeks before; 130 interrupted.
+the old one; 7 an hour is unlike the weeks before; 8 the plan of a run is stale; 130 interrupted.
 
 Heavy modules are imported inside the commands: `--help` needs none of them.
 """

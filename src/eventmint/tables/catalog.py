@@ -166,6 +166,27 @@ class LakeCatalog:
                 if lacking := _lacking_columns(table, contract):
                     _add_columns(table, lacking)
 
+    def lacking(self) -> dict[str, tuple[str, ...]]:
+        """Return what `create_missing` would add: by table its new columns, none for a table that is new."""
+        there = self.tables()
+        found: dict[str, tuple[str, ...]] = {}
+        for contract in all_contracts():
+            if contract not in there:
+                found[contract.table] = ()
+            elif columns := _lacking_columns(there[contract], contract):
+                found[contract.table] = tuple(field.name for field in columns)
+        return found
+
+    def tables(self) -> dict[Contract, TableHandle]:
+        """Return the tables that the lake has; of a folder without any, nothing is made to look.
+
+        Raises: FixData: see `load`.
+        """
+        if not is_s3(self.location) and not self.file.exists():
+            return {}
+        found = {contract: self._find(contract) for contract in all_contracts()}
+        return {contract: table for contract, table in found.items() if table}
+
     def _find(self, contract: Contract) -> TableHandle | None:
         if self._held is not None and contract.table in self._held:
             return self._held[contract.table]
@@ -215,13 +236,16 @@ class LakeCatalog:
                 uri=f"sqlite:///{self.file}?timeout={SQLITE_WAITS_SECONDS}",
                 warehouse=uri_of(self.location),
                 init_catalog_tables="true",
-                **{"py-io-impl": "eventmint.tables.durable_io.DurableFileIO"},
+                **self._io_properties(),
             )
         except DatabaseError as err:
             raise machine_trouble(err) or FixData(
                 f"{self.file}: the catalog cannot be read: {err.orig}.",
                 "Restore it from a backup, or run into a new lake folder.",
             ) from err
+
+    def _io_properties(self) -> dict[str, str]:
+        return {"py-io-impl": "eventmint.tables.durable_io.DurableFileIO"}
 
     def _open_glue(self) -> Catalog:
         from eventmint.storage import s3
@@ -230,11 +254,16 @@ class LakeCatalog:
         glue = client("glue", s3.region())  # first: it says what to do where boto3 is missing
         from pyiceberg.catalog.glue import GlueCatalog
 
-        properties = {"s3.region": s3.region(), "glue.skip-archive": "true", "warehouse": self.location}
-        endpoint = s3.endpoint_url()
-        if endpoint:
-            properties["s3.endpoint"] = endpoint
+        properties = {"glue.skip-archive": "true", "warehouse": self.location, **s3_properties()}
         return GlueCatalog("eventmint", glue, **properties)
+
+
+def s3_properties() -> dict[str, str]:
+    """Return what PyIceberg must know to read and write in S3."""
+    from eventmint.storage import s3
+
+    endpoint = s3.endpoint_url()
+    return {"s3.region": s3.region(), **({"s3.endpoint": endpoint} if endpoint else {})}
 
 
 @contextmanager
