@@ -12,10 +12,10 @@ PROVERS = $(if $(filter auto,$(WORKERS)),$(shell expr $$(getconf _NPROCESSORS_ON
 WITH_COVERAGE = --cov --cov-report=term --cov-report=json:build/coverage.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proof lint $(LINTERS) format gates screenshots bench interop clean lock demo-ready dev-ready
+.PHONY: help demo test proof lint $(LINTERS) format gates reference screenshots bench interop clean lock demo-ready dev-ready
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 demo: demo-ready  ## sample, run, five answers, report: the first five minutes
 	@.venv/bin/eventmint demo
@@ -44,6 +44,9 @@ format: dev-ready  ## format and repair what ruff can
 
 gates:  ## size, cfn-lint, checkov and Guard over the CloudFormation template
 	@.ci/gates
+
+reference: dev-ready  ## the generated pages of docs/: commands, settings, tables, API, list of decisions
+	@.venv/bin/python docs/reference/generate.py
 
 screenshots: dev-ready  ## pictures of every state of report and dashboard, into build/screenshots; needs Chromium
 	@PYTHONPATH=src:tests .venv/bin/python -m browser.screenshots build/screenshots

@@ -361,7 +361,7 @@ def _parse_text(dotted: str, text: str, where: str) -> Any:
         if kind in (int, float):
             return kind(text)
     except ValueError:
-        raise FixSettings(f"{where}: `{text}` is not {_describe(kind)}.") from None
+        raise FixSettings(f"{where}: `{text}` is not {describe(kind)}.") from None
     return text if kind is str else [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -387,7 +387,7 @@ def _coerce(dotted: str, value: Any, kind: type, where: str) -> Any:
     elif isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return tuple(value)
     shown = "wrong" if dotted in SECRETS else repr(value)
-    raise FixSettings(f"{where}: `{dotted}` is {shown}, expected {_describe(kind)}.")
+    raise FixSettings(f"{where}: `{dotted}` is {shown}, expected {describe(kind)}.")
 
 
 def shown_value(settings: Settings, dotted: str) -> Any:
@@ -417,7 +417,8 @@ def _is_web_address(text: str) -> bool:
     return is_plain and is_open and bool(address.hostname)
 
 
-def _describe(kind: type) -> str:
+def describe(kind: type) -> str:
+    """Return a type of `known_keys` in words."""
     return {int: "a whole number", float: "a number", str: "a text"}.get(kind, "a list of texts")
 
 

@@ -122,7 +122,12 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class DayRange:
-    """UTC days from `start` to before `end`; None where a side is open."""
+    """UTC days from `start` to before `end`; None where a side is open.
+
+    Attributes:
+        start: the first day.
+        end: the day after the last.
+    """
 
     start: date | None = None
     end: date | None = None
@@ -142,6 +147,7 @@ class DayRange:
 
     @property
     def is_all(self) -> bool:
+        """Whether both sides are open."""
         return self.start is None and self.end is None
 
     @property
@@ -159,11 +165,29 @@ class LedgerEntry:
     `status` is `landed`, `same_content` (the bytes were landed before, under this or another path),
     `set_aside` (unreadable; `reason` says why; tried again when the file changes) or `replayed`: no file of
     its own but lines of the content `replayed_from` that were quarantined and are valid now. They count as
-    long as that content does, and are counted here instead of there. `judged_seq` is the batch that has last
-    changed what is said of the quarantined lines of a landed file. `restated` is no file at all: a batch that
-    makes silver and gold anew from bronze for the days from `restated_from` to before `restated_to`.
+    long as that content does, and are counted here instead of there. `restated` is no file at all: a batch
+    that makes silver and gold anew from bronze for the days from `restated_from` to before `restated_to`.
     `forgotten` is none either: a batch that takes people out of everything; the days that it makes anew are
-    `restated` entries of the same batch. `lines_suppressed` are the lines of a content that were theirs.
+    `restated` entries of the same batch.
+
+    Attributes:
+        path: the file's name in the ledger; of a replay or a restatement its own.
+        version: which version of it: changes when the file does.
+        size_bytes: compressed size.
+        sha256: of the compressed bytes; None where they could not be read.
+        received_at: UTC, from the path's own time, else the file's.
+        status: what became of it, see above.
+        reason: why it was set aside.
+        lines, blank, valid, quarantined: the terms of the first law.
+        first_event_time, last_event_time: of its valid lines, UTC.
+        unknown_fields: a JSON object: fields that the contract does not know, how many lines have each.
+        reasons: a JSON object: reasons of quarantine, how many lines have each.
+        batch: name of the batch that brought it.
+        seq: number of that batch.
+        replayed_from: the content whose lines were judged again.
+        judged_seq: the batch that has last changed what is said of the quarantined lines of a landed file.
+        restated_from, restated_to: days that are made anew, half-open; None where a side is open.
+        lines_suppressed: lines of people who were forgotten, left out and counted.
     """
 
     path: str
@@ -231,6 +255,7 @@ class Law:
 
     @property
     def holds(self) -> bool:
+        """Whether both sides are equal."""
         return self.left == self.right
 
     def __str__(self) -> str:
@@ -242,7 +267,18 @@ class Law:
 @dataclass(frozen=True)
 class Totals:
     """The terms of the laws over a set of files: lines = blank + valid + quarantined + suppressed,
-    valid = events + duplicates."""
+    valid = events + duplicates.
+
+    Attributes:
+        lines: all of them, counted from the decompressed bytes.
+        blank: lines of nothing but white space.
+        valid: lines that keep the contract.
+        quarantined: lines that break it, set aside with every reason.
+        suppressed: lines of people who were forgotten.
+        events: true events: valid lines, each once.
+        duplicates: valid lines that say again what another says.
+        key_conflicts: events that share user, session, time, type and product, and differ elsewhere.
+    """
 
     lines: int = 0
     blank: int = 0
@@ -286,7 +322,8 @@ class RunReport:
 
     Attributes:
         run_id: time-ordered name of the run, as in `ops.runs`.
-        started_at, seconds: UTC instant and wall time.
+        started_at: UTC.
+        seconds: wall time.
         seq: number of the last batch that the lake includes.
         checked_seq: number of the last batch up to which the laws hold.
         files_landed, files_same_content, files_set_aside, files_replaced: new file versions by outcome.
@@ -339,6 +376,7 @@ class RunReport:
 
     @property
     def laws_hold(self) -> bool:
+        """Whether every equation that was checked holds."""
         return all(law.holds for law in self.laws)
 
     @property
@@ -362,6 +400,8 @@ class Replay:
         files: source files of the lines that changed.
         days: UTC days of the events that passed.
         damaged: files of bronze that are not what was written; they were left alone.
+        dry_run: True for a plan, which changes nothing.
+        seconds: wall time.
     """
 
     judged: int = 0
@@ -377,6 +417,7 @@ class Replay:
 
     @property
     def changed(self) -> bool:
+        """Whether any line has left the quarantine, or is in it for other reasons."""
         return bool(self.passed or self.other_reasons)
 
 
@@ -391,6 +432,8 @@ class Restatement:
         bytes_read: size of the files of bronze that hold these lines.
         replaced: files and bytes that go, by table.
         events: how many more events there are than before (negative: fewer); 0 in a plan.
+        dry_run: True for a plan, which changes nothing.
+        seconds: wall time.
     """
 
     range: str
@@ -404,6 +447,7 @@ class Restatement:
 
     @property
     def changed(self) -> bool:
+        """Whether there was a day to make anew."""
         return bool(self.days)
 
 
@@ -419,6 +463,8 @@ class Backfill:
         files_landed, files_same_content, files_set_aside, files_replaced: what became of them.
         totals, quarantined_by_reason: as of a run, of all these runs together.
         days: UTC days of events whose answers changed.
+        dry_run: True for a plan, which changes nothing.
+        seconds: wall time.
     """
 
     source: str
@@ -450,6 +496,8 @@ class Rollback:
         days: UTC days of events whose answers change.
         totals: what the terms of the laws change by.
         changed: False where the lake is as that run left it.
+        dry_run: True for a plan, which changes nothing.
+        seconds: wall time.
     """
 
     to: str
@@ -526,6 +574,7 @@ class TableMaintenance:
     """What maintenance did to one table.
 
     Attributes:
+        table: its name, such as `gold.user_activity`.
         files_before, files_after, bytes_before, bytes_after: its live data files.
         snapshots_expired: old states that were forgotten.
         files_expired: files that only those knew, and that were removed with them.
@@ -544,6 +593,7 @@ class TableMaintenance:
 
     @property
     def changed(self) -> bool:
+        """Whether files were laid together or removed, or states forgotten."""
         return bool(self.files_before != self.files_after or self.snapshots_expired or self.orphans_removed)
 
 
@@ -555,6 +605,8 @@ class Maintenance:
         tables: every table of the lake.
         is_complete: False where the time was up; the rest is done the next time.
         damaged: files that were left alone because they are not what was written.
+        dry_run: True for a plan, which changes nothing.
+        seconds: wall time.
     """
 
     tables: tuple[TableMaintenance, ...] = ()
@@ -565,4 +617,5 @@ class Maintenance:
 
     @property
     def changed(self) -> bool:
+        """Whether any table has changed."""
         return any(table.changed for table in self.tables)

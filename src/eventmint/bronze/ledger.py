@@ -23,6 +23,7 @@ class Ledger:
     """All entries, oldest batch first, with the questions that a run asks of them.
 
     Args:
+        entries: in any order.
         seq: the last batch that it includes, where that has no entry: a rollback leaves none.
     """
 
@@ -37,6 +38,7 @@ class Ledger:
             self.add(entry)
 
     def add(self, entry: LedgerEntry) -> None:
+        """Take in an entry of the newest batch."""
         self.entries.append(entry)
         if entry.has_lines and entry.sha256:
             self._counted[entry.sha256] = entry
@@ -49,6 +51,7 @@ class Ledger:
 
     @property
     def seq(self) -> int:
+        """The last batch that it includes."""
         return max(self._seq, self.entries[-1].seq if self.entries else 0)
 
     @property
@@ -79,6 +82,7 @@ class Ledger:
         return Ledger(newest((*self.entries, *entries)), self._seq)
 
     def has_content(self, sha256: str | None) -> bool:
+        """Whether the lines of a content are counted."""
         return sha256 in self._counted
 
     def entry_of(self, sha256: str) -> LedgerEntry:

@@ -43,9 +43,16 @@ def report(call: Call, file: Path) -> None:
 
 @on_target
 @cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8400, show_default=True, help="0 for any that is free."
+    "--host", default="127.0.0.1", metavar="ADDRESS", show_default=True, help="Address to listen on."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8400,
+    metavar="N",
+    show_default=True,
+    help="0 for any that is free.",
 )
 @click.option("--allow-remote", is_flag=True, help="Let other machines in, with a token.")
 @click.option("--open", "opens", is_flag=True, help="Open it in the browser.")

@@ -44,10 +44,18 @@ class SampleCommand(Command):
             for name, meaning in HELP.items():
                 default = getattr(SampleSettings, name)
                 kind: Any = {"start": _moment, "truth": Path}.get(name, type(default))
+                metavar = {"start": "TIME", "truth": "FILE", "output_dir": "DIR"}.get(name, "N")
                 shown = default is not None and "default" not in meaning
                 text = f"{meaning[0].upper()}{meaning[1:]}."
                 self.params.append(
-                    click.Option([option(name)], type=kind, default=default, show_default=shown, help=text)
+                    click.Option(
+                        [option(name)],
+                        type=kind,
+                        default=default,
+                        show_default=shown,
+                        metavar=metavar,
+                        help=text,
+                    )
                 )
         return super().get_params(ctx)
 

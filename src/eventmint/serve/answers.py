@@ -36,7 +36,12 @@ _READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "CTE_NODE", "RE
 
 @dataclass(frozen=True)
 class State:
-    """One state of the lake, to be asked: a database as `analytics_db` writes it."""
+    """One state of the lake, to be asked.
+
+    Attributes:
+        database: a file as `analytics_db` writes it.
+        limits: what a statement may take.
+    """
 
     database: Path
     limits: Limits

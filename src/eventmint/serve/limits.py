@@ -25,18 +25,25 @@ _RESERVED_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Limits:
-    """What one statement may take; 0 seconds are no limit."""
+    """What one statement may take.
+
+    Attributes:
+        seconds: 0 is no limit.
+        memory_mb: more is refused.
+    """
 
     seconds: float = 60.0
     memory_mb: int = 1000
 
     def overtime(self) -> FixSettings:
+        """Return the error of a statement that took too long."""
         return FixSettings(
             f"The query was stopped after {self.seconds:g} s.",
             "Ask for less, or set query.max_seconds higher (0 for no limit).",
         )
 
     def too_large(self) -> FixSettings:
+        """Return the error of a statement that needs too much memory."""
         return FixSettings(
             f"The query needs more than {self.memory_mb:,} MB of memory.",
             "Ask for less, or set query.memory_mb higher.",

@@ -27,6 +27,7 @@ class Export:
     """What was written.
 
     Attributes:
+        file: its path.
         lines: lines in the file.
         cut: lines of which only the first bytes were kept; in the file where they were asked for.
     """

@@ -23,6 +23,7 @@ class TableSize:
     """What a table holds now.
 
     Attributes:
+        table: its name, such as `gold.user_activity`.
         files, rows, size_bytes: its live data files, by Iceberg's metadata.
         commit_files: data files that its newest commit added.
         commit_metadata: what else that commit wrote: manifests, their list, the metadata file.
@@ -54,6 +55,7 @@ class ColumnSize:
 
     @property
     def read_bytes(self) -> int:
+        """What is read at least: chunks and footers."""
         return self.column_bytes + self.footer_bytes
 
 

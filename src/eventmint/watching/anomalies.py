@@ -47,7 +47,12 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """An hour, by its UTC beginning, with all that is unlike in it."""
+    """An hour with all that is unlike in it.
+
+    Attributes:
+        hour: its beginning, UTC.
+        deviations: each figure that is unlike.
+    """
 
     hour: datetime
     deviations: tuple[Deviation, ...]
@@ -61,6 +66,7 @@ class Anomalies:
     """What came of looking at the hours of `[start, end)`.
 
     Attributes:
+        start, end: UTC; None where no hour is complete.
         hours: how many were looked at.
         judged: how many of them could be judged, by figure; the others have too little history.
         found: the hours that are unlike, oldest first.
