@@ -12,7 +12,7 @@ PROVERS = $(if $(filter auto,$(WORKERS)),$(shell expr $$(getconf _NPROCESSORS_ON
 WITH_COVERAGE = --cov --cov-report=term --cov-report=json:build/coverage.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proof lint $(LINTERS) format gates reference screenshots bench interop clean lock demo-ready dev-ready
+.PHONY: help demo test proof lint $(LINTERS) format gates reference docs screenshots bench interop clean lock demo-ready dev-ready
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -48,11 +48,15 @@ gates:  ## size, cfn-lint, checkov and Guard over the CloudFormation template
 reference: dev-ready  ## the generated pages of docs/: commands, settings, tables, API, list of decisions
 	@.venv/bin/python docs/reference/generate.py
 
+docs:  ## the documents as a site, into build/site; a broken link, or a page that nothing leads to, is an error
+	@.ci/venv-beside docs --no-compile
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --clean  # never --quiet: a warning that is not written counts for nothing
+
 screenshots: dev-ready  ## pictures of every state of report and dashboard, into build/screenshots; needs Chromium
 	@PYTHONPATH=src:tests .venv/bin/python -m browser.screenshots build/screenshots
 
 bench: dev-ready  ## eventmint beside its peers, small; ARGS=--full the real size, some hours on two cores
-	@.ci/bench
+	@.ci/venv-beside bench
 	@.venv/bin/python -m benchmarks $(ARGS)
 
 interop: dev-ready  ## Iceberg's Spark runtime and a Trino server read the lake; needs Java 17, Java 24+ and Maven
@@ -62,7 +66,7 @@ lock: dev-ready  ## the lock files from pyproject.toml; ARGS=--upgrade for newer
 	@.ci/lock $(ARGS)
 
 clean:  ## remove .venv, caches and what tests and builds left
-	@rm -rf .venv .venv-bench .venv-gates build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-bench .venv-docs .venv-gates build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 demo-ready:
 	@.ci/venv requirements.lock .venv/.demo-ready
