@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -15,13 +14,12 @@ from pathlib import Path
 
 import click
 import pytest
+from blocks import PAGES, REPOSITORY
 
 from eventmint import errors
 from eventmint.cli import anomalies, common, contract, look  # noqa: F401 - their errors have exit codes
 from eventmint.cli.frame import cli
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 DIAGRAMS = REPOSITORY / "docs" / "diagrams"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -31,14 +29,13 @@ CALL = re.compile(r"(?:^\s*|[$|&;] +|=\S+ +|/)eventmint (?=\S)(.*)")
 END_OF_CALL = re.compile(r"\s{2,}|\s[|;>&#]|;|\s\\$|`| or |\)$")
 # Files that a document names without their being in this repository: a user's, or one of each table.
 OF_USERS = {"eventmint.toml", "contract.toml", "model.sql"}
-CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
 def named(document: Path) -> str:
     return str(document.relative_to(REPOSITORY))
 
 
-every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+every_document = pytest.mark.parametrize("document", PAGES, ids=named)
 
 
 # ---- links -------------------------------------------------------------------------------------------------
@@ -181,41 +178,6 @@ def test_the_readme_lists_every_exit_code_and_no_other() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("| exit code | means |")[2]
     rows = text.partition("\n\n")[0]
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", rows, re.MULTILINE)] == sorted(exit_codes())
-
-
-# ---- what was pasted from a run ----------------------------------------------------------------------------
-
-
-def replayed(session: str, folder: Path) -> str:
-    """A console session with its commands carried out again in a folder, by one shell."""
-    commands = [line for line in session.splitlines() if line.startswith("$ ")]
-    script = "exec 2>&1\n" + "\n".join(f"printf '%s\\n' {shlex.quote(line)}\n{line[2:]}" for line in commands)
-    places = {
-        "EVENTS": str(REPOSITORY / "sample-data/events/year=2026/month=01/day=15/hour=10"),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "COLUMNS": "160",
-    }
-    command = [shutil.which("bash") or "sh", "-c", script]
-    ended = subprocess.run(
-        command, cwd=folder, env=os.environ | places, capture_output=True, text=True, check=False
-    )
-    return ended.stdout
-
-
-def comparable(session: str) -> list[str]:
-    """Its lines without what differs from run to run: seconds, moments, folders."""
-    text = re.sub(r"\d+\.\d s\b", "N s", session)
-    text = re.sub(r"20\d{6}T\d{6}\.\d{6}", "RUN", text)
-    text = re.sub(r"(last run +)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", r"\1MOMENT", text)
-    text = re.sub(r"/\S*/shop/", "/srv/shop/", text)
-    return [line.rstrip() for line in text.splitlines()]
-
-
-def test_the_life_of_a_file_is_told_as_it_happens(tmp_path: Path) -> None:
-    page = (REPOSITORY / "PIPELINE_DOCUMENTATION.md").read_text(encoding="utf-8")
-    session = "".join(CONSOLE.findall(page))
-    assert session.count("$ eventmint run") >= 4
-    assert comparable(replayed(session, tmp_path)) == comparable(session)
 
 
 # ---- layers ------------------------------------------------------------------------------------------------

@@ -197,8 +197,8 @@ def test_the_origin_of_a_wrong_format_is_named_and_the_nearest_told(tmp_path: Pa
 @pytest.mark.parametrize("first", ['base = "segment"', "columns = ["])
 def test_the_mappings_of_the_documentation_are_read(first: str, tmp_path: Path) -> None:
     page = (REPOSITORY / "docs" / "formats.md").read_text(encoding="utf-8")
-    block = page[page.index(f"    {first}") :]
-    read(block.partition("\n\n| ")[0].partition("\n\nor say")[0], tmp_path)
+    block = page[page.index(f"```toml\n{first}") :]
+    read(block.removeprefix("```toml").partition("```")[0], tmp_path)
 
 
 def test_the_documentation_and_the_configuration_name_every_format() -> None:

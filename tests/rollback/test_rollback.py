@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 import oracle
 import pytest
+from blocks import blocks
 from deliveries import MADE_TABLES, NOW, TODAY, YESTERDAY, Row, Shop, event, random_events, state_of
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -334,6 +336,10 @@ def test_a_run_may_be_named_by_its_beginning(shop: Shop) -> None:
             back(shop, name)
 
 
+def without_ids(text: str) -> str:
+    return re.sub(r"20\d{6}T\d{6}\.\d{6}-\d{8}", "RUN", text)
+
+
 def test_a_state_that_is_not_kept_is_refused_with_the_oldest_that_is(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,8 +353,12 @@ def test_a_state_that_is_not_kept_is_refused_with_the_oldest_that_is(
         lambda: back(shop, first),
         lambda: shop.lake.sql("FROM user_activity", as_of=first),
     ):
-        with pytest.raises(FixSettings, match=f"{first}.* not kept any more.*state is kept is {third}"):
+        with pytest.raises(
+            FixSettings, match=f"{first}.* not kept any more.*state is kept is {third}"
+        ) as error:
             refused()
+        (shown,) = blocks("text", page="docs/rollback.md")
+        assert without_ids(f"error: {error.value}\n") == without_ids(shown.text)
     assert held_by(shop.lake) == before
     expire(shop.lake, "gold.top_products")
     with pytest.raises(FixSettings, match=f"state is kept is {fourth}"):

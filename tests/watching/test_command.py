@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from blocks import blocks
 from shops import lake_in, write_events
 from watching.quiet_shop import HOURS, QUIET, START, views_until
 
@@ -33,6 +34,8 @@ def test_an_hour_in_which_nothing_came_is_named_and_ends_with_a_code_of_its_own(
 ) -> None:
     code, out, err = anomalies(shop, capsys)
     assert code == 7
+    (shown,) = blocks("console", page="docs/watching.md")
+    assert f"$ eventmint anomalies\n{out}{err}" == shown.text
     assert "2026-01-22 18:00  events      0        60   -100%" in out
     assert "hours judged: events 24, revenue 0, duplicate_rate 23, quarantine_rate 0 (of 24)" in out
     assert err == (
