@@ -12,7 +12,7 @@ PROVERS = $(if $(filter auto,$(WORKERS)),$(shell expr $$(getconf _NPROCESSORS_ON
 WITH_COVERAGE = --cov --cov-report=term --cov-report=json:build/coverage.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proof lint $(LINTERS) format gates reference docs screenshots bench interop clean lock demo-ready dev-ready
+.PHONY: help demo test proof lint $(LINTERS) format gates reference outputs docs screenshots bench interop clean lock demo-ready dev-ready
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ gates:  ## size, cfn-lint, checkov and Guard over the CloudFormation template
 
 reference: dev-ready  ## the generated pages of docs/: commands, settings, tables, API, list of decisions
 	@.venv/bin/python docs/reference/generate.py
+
+outputs: dev-ready  ## what the documents show of commands, written anew by these commands
+	@.venv/bin/python tests/console.py
 
 docs:  ## the documents as a site, into build/site; a broken link, or a page that nothing leads to, is an error
 	@.ci/venv-beside docs --no-compile

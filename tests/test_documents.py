@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+import console
 import pytest
 from blocks import PAGES, REPOSITORY
 
@@ -29,6 +30,7 @@ CALL = re.compile(r"(?:^\s*|[$|&;] +|=\S+ +|/)eventmint (?=\S)(.*)")
 END_OF_CALL = re.compile(r"\s{2,}|\s[|;>&#]|;|\s\\$|`| or |\)$")
 # Files that a document names without their being in this repository: a user's, or one of each table.
 OF_USERS = {"eventmint.toml", "contract.toml", "model.sql"}
+LEAST_RUNS_SHOWN = 4
 
 
 def named(document: Path) -> str:
@@ -178,6 +180,26 @@ def test_the_readme_lists_every_exit_code_and_no_other() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("| exit code | means |")[2]
     rows = text.partition("\n\n")[0]
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", rows, re.MULTILINE)] == sorted(exit_codes())
+
+
+# ---- what was pasted from a run ----------------------------------------------------------------------------
+
+
+# That of the README is played by tests/docs/test_examples.py, which goes on in its folder.
+@pytest.mark.parametrize("name", sorted({*console.PAGES} - {"README.md"}))
+def test_a_session_that_a_page_shows_goes_as_shown(name: str, tmp_path: Path) -> None:
+    shown = console.blocks((REPOSITORY / name).read_text(encoding="utf-8"))
+    played = console.played(shown, tmp_path)
+    assert sum(block.count("$ eventmint run") for block in shown) >= LEAST_RUNS_SHOWN
+    assert [console.comparable(block) for block in played] == [console.comparable(block) for block in shown]
+
+
+def test_outputs_are_written_anew_where_they_say_something_else_now(tmp_path: Path) -> None:
+    page = (
+        "# A\n```console\n$ echo took 1.5 s\ntook 9.9 s\n```\nwords, ```code```\n"
+        "```console\n$ for word in one two\n> do echo $word; done\nthree\n$ pwd\n```\n"
+    )
+    assert console.written_anew(page, tmp_path) == page.replace("three\n$ pwd\n", "one\ntwo\n$ pwd\n/srv\n")
 
 
 # ---- layers ------------------------------------------------------------------------------------------------

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import console
 import duckdb
 import pytest
-from blocks import INDENTED, PAGES, REPOSITORY, Block, blocks, blocks_of, comparable, replayed
+from blocks import INDENTED, PAGES, REPOSITORY, Block, blocks, blocks_of
 
 from eventmint import cli, open_lake
 from eventmint.config import SECTIONS, load_settings
@@ -36,23 +37,26 @@ RUN_ID = re.compile(r"\b20\d{6}T\d{4}\S*")
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone as far as a reader of the README needs one, with the sessions of the README carried out."""
+    """A clone as far as a reader of the README needs one."""
     folder = tmp_path_factory.mktemp("clone")
-    (folder / ".venv/bin").mkdir(parents=True)
-    (folder / ".venv/bin/eventmint").symlink_to(Path(sys.executable).parent / "eventmint")
-    for name in ("sample-data", "queries.sql"):
-        (folder / name).symlink_to(REPOSITORY / name)
-    (folder / "session").write_text(replayed(session("README.md"), folder), encoding="utf-8")
+    console.prepare(folder)
     return folder
 
 
-def session(page: str) -> str:
-    return "".join(block.text for block in blocks("console", page=page))
+@pytest.fixture(scope="module")
+def readme(clone: Path) -> list[str]:
+    """What the sessions of the README say, carried out in the clone."""
+    return console.played(shown_in_readme(), clone)
+
+
+def shown_in_readme() -> list[str]:
+    return console.blocks((REPOSITORY / "README.md").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
-def demo(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The clone as the current folder."""
+def demo(clone: Path, readme: list[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The clone as the current folder, its sessions carried out."""
+    assert readme
     monkeypatch.chdir(clone)
     return clone
 
@@ -70,16 +74,10 @@ def test_every_block_is_fenced_and_says_its_language(page: Path) -> None:
 # ---- sessions ----------------------------------------------------------------------------------------------
 
 
-def test_the_readme_shows_what_its_commands_print(clone: Path) -> None:
-    shown = session("README.md")
-    assert shown.count("$ ") > 5
-    assert comparable((clone / "session").read_text(encoding="utf-8")) == comparable(shown)
-
-
-def test_the_life_of_a_file_is_told_as_it_happens(tmp_path: Path) -> None:
-    shown = session("PIPELINE_DOCUMENTATION.md")
-    assert shown.count("$ eventmint run") >= 4
-    assert comparable(replayed(shown, tmp_path)) == comparable(shown)
+def test_the_readme_shows_what_its_commands_print(readme: list[str]) -> None:
+    shown = shown_in_readme()
+    assert sum(block.count("$ ") for block in shown) > 5
+    assert list(map(console.comparable, readme)) == list(map(console.comparable, shown))
 
 
 def test_the_readme_shows_the_first_rows_of_each_question(
