@@ -254,3 +254,8 @@ def test_tables_fit_80_columns(eventmint: Call, sample_lake: Path) -> None:
     ):
         table = out[out.index(start) :]
         assert max(map(len, table[: table.index(end)].splitlines())) <= 80, start
+
+
+def test_the_month_is_headed_by_the_events_that_it_was_made_for(eventmint: Call, sample_lake: Path) -> None:
+    _, out, _ = eventmint("-C", sample_lake, "cost", "--events-per-file", "50000")
+    assert "a month  of 432,000,000 events, without free tiers\n" in out

@@ -117,7 +117,9 @@ def _draw_runs(page: Page, runs: Document) -> None:
 
 
 def _draw_month(page: Page, month: Document) -> None:
-    page.heading("a month", "at the specification's volume, without free tiers")
+    assumed = {line["name"]: line["value"] for line in month["assumptions"]}
+    events = assumed["days"] * assumed["files_per_day"] * assumed["events_per_file"]
+    page.heading("a month", f"of {events:,} events, without free tiers")
     rows = [
         [line["name"], f"{line['quantity']:,.1f}", line["unit"], _dollars(line["dollars"])]
         for line in month["lines"]
