@@ -31,6 +31,7 @@ END_OF_CALL = re.compile(r"\s{2,}|\s[|;>&#]|;|\s\\$|`| or |\)$")
 # Files that a document names without their being in this repository: a user's, or one of each table.
 OF_USERS = {"eventmint.toml", "contract.toml", "model.sql"}
 LEAST_RUNS_SHOWN = 4
+SHORTEST_POST, LONGEST_POST = 1_500, 2_500
 
 
 def named(document: Path) -> str:
@@ -200,6 +201,63 @@ def test_outputs_are_written_anew_where_they_say_something_else_now(tmp_path: Pa
         "```console\n$ for word in one two\n> do echo $word; done\nthree\n$ pwd\n```\n"
     )
     assert console.written_anew(page, tmp_path) == page.replace("three\n$ pwd\n", "one\ntwo\n$ pwd\n/srv\n")
+
+
+# ---- the blog post -----------------------------------------------------------------------------------------
+
+
+def figures_of(paragraph: str) -> set[str]:
+    """What a paragraph claims in digits: not the numbers of names, links and code."""
+    words = re.sub(r"\]\([^)]*\)|\[ADR \d+|`[^`]*`", "", paragraph)
+    return set(re.findall(r"(?<![\w.-])\$?\d[\d,.]*\d(?: %| billion)?|(?<![\w.-])\d+(?![\w.,-])", words))
+
+
+def is_command(code: str) -> bool:
+    """Whether code is a command that exists: of eventmint with its options, or a target of make."""
+    program, _, rest = code.partition(" ")
+    if program == "eventmint":
+        return bool(rest) and complaint(rest) == ""
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    target, *arguments = rest.split() or [""]
+    paths = [word.partition("=")[2] for word in arguments if word.startswith("ARGS=tests/")]
+    return (
+        program == "make"
+        and re.search(rf"^{target}:", makefile, re.MULTILINE) is not None
+        and all((REPOSITORY / path).exists() for path in paths)
+    )
+
+
+def unfounded(paragraph: str, place: Path) -> set[str]:
+    """The figures of a paragraph that no page it links to has; all of them where it names no command."""
+    if not any(is_command(code) for code in CODE_SPAN.findall(paragraph)):
+        return figures_of(paragraph)
+    linked = [place / link.partition("#")[0] for link in LINK.findall(paragraph) if "://" not in link]
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in linked if page.suffix == ".md")
+    return {figure for figure in figures_of(paragraph) if not stands_in(pages, figure)}
+
+
+def stands_in(pages: str, figure: str) -> bool:
+    """Whether a page has this number, and not only as a part of another one."""
+    return re.search(rf"(?<![\d.,]){re.escape(figure.lstrip('$'))}(?![\d])", pages) is not None
+
+
+def test_the_blog_post_has_a_command_and_a_page_for_each_of_its_figures() -> None:
+    page = REPOSITORY / "docs" / "blog-post.md"
+    text = page.read_text(encoding="utf-8")
+    assert SHORTEST_POST <= len(text.split()) <= LONGEST_POST
+    # What is printed as code belongs to the words before it.
+    paragraphs = re.split(r"\n\n(?! {4})", re.sub(r"<!--.*?-->", "", text))
+    assert {paragraph: said for paragraph in paragraphs if (said := unfounded(paragraph, page.parent))} == {}
+
+
+def test_a_figure_without_a_command_or_a_page_is_found(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("$40.78 and 4,367 and 87.2 % and 1184")
+    linked = "[here](page.md), `eventmint cost`"
+    assert unfounded(f"$40.78, 4,367 kills, 87.2 % less, v2 and S3; {linked}", tmp_path) == set()
+    wrong = {"$40.79", "367", "88.2 %", "84"}
+    assert unfounded(f"$40.79, 367 kills, 88.2 % of 84: {linked}", tmp_path) == wrong
+    for code in ("`eventmint costs`", "`make coffee`", "`make proof ARGS=tests/gone.py`", ""):
+        assert unfounded(f"4,367 kills: [here](page.md) {code}", tmp_path) == {"4,367"}
 
 
 # ---- layers ------------------------------------------------------------------------------------------------
