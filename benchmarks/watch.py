@@ -53,7 +53,7 @@ def measure(
         started = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603 - our own commands
             command,
-            env={**os.environ, **(environment or {})},
+            env={**_as_users_have_it(), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -82,6 +82,11 @@ def measure(
         written_mb=sum(usage.ru_oublock for usage in usages) * _BLOCK_BYTES / 1e6,
         trouble=trouble,
     )
+
+
+def _as_users_have_it() -> dict[str, str]:
+    """The environment, but for what would have Python compile our files anew at each start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def middle(measured: Sequence[Measured]) -> Measured:

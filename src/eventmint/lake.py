@@ -511,9 +511,12 @@ class Lake:
 
         Raises: FixData: nothing has been published yet.
         """
+        self._follow()
+        return published_database(self.settings)
+
+    def _follow(self) -> None:
         if is_s3(self._catalog.location) and self.settings.lake.database:
             self._follower.follow()
-        return published_database(self.settings)
 
     @contextmanager
     def state(self, as_of: str | None = None) -> Iterator[answers.State]:
@@ -522,9 +525,9 @@ class Lake:
         Args: as_of: the run that left it, by its id or the beginning of it; None for what is published.
         Raises: FixSettings: no such run, or its state is not kept. FixData: nothing has been published yet.
         """
-        limits = Limits(self.settings.query.max_seconds, self.settings.query.memory_mb)
         if as_of is None:
-            yield answers.State(self.published(), limits)
+            self._follow()
+            yield answers.published_state(self.settings)
             return
         self._require_lake()
         seq = kept_run(self._catalog, self.runs(), as_of)["seq"]
@@ -532,7 +535,8 @@ class Lake:
             database = Path(folder) / "analytics.duckdb"
             with telling_trouble():
                 analytics_db.show_past(self._catalog, database, seq)
-            yield answers.State(database, limits)
+            query = self.settings.query
+            yield answers.State(database, Limits(query.max_seconds, query.memory_mb))
 
     def answer(
         self, name: str, *, start: date | None = None, end: date | None = None, as_of: str | None = None

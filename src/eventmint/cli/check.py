@@ -84,7 +84,7 @@ def _asker(call: Call, target: str) -> Callable[[str, int | None], tuple[pa.Tabl
         return ask_athena(call)
     from eventmint.serve.limits import process_limits
 
-    state = click.get_current_context().with_resource(call.lake().state(call.as_of))
+    state = click.get_current_context().with_resource(call.state())
     limits = state.limits
 
     def ask(statement: str, limit: int | None) -> tuple[pa.Table, dict[str, Any]]:

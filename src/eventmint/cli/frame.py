@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import chdir, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,11 +33,13 @@ from eventmint.serve.streams import (
     write_error,
     write_out,
 )
+from eventmint.storage import is_s3
 from eventmint.storage.trouble import machine_trouble
 
 if TYPE_CHECKING:
     from eventmint.config import Settings
     from eventmint.lake import Lake
+    from eventmint.serve.answers import State
     from eventmint.serve.terminal import Page
 
 AnyCommand = TypeVar("AnyCommand", bound=click.Command)
@@ -82,6 +84,22 @@ class Call:
         from eventmint.lake import Lake
 
         return Lake(self.settings_on_target())
+
+    @contextmanager
+    def state(self) -> Iterator[State]:
+        """Open one state of the lake for several questions: that of `--as-of`, else what is published.
+
+        What is published on this machine is asked without the lake: to import what reads and writes its
+        tables takes longer than most questions.
+        """
+        from eventmint.serve.answers import published_state
+
+        settings = self.settings_on_target()
+        if self.as_of is None and not is_s3(settings.lake_location):
+            yield published_state(settings)
+            return
+        with self.lake().state(self.as_of) as state:
+            yield state
 
     def put(self, document: Mapping[str, Any], draw: Callable[[Page, Mapping[str, Any]], None]) -> None:
         """Write the result: the document itself, or a screen drawn from it."""

@@ -86,7 +86,7 @@ def show(call: Call, name: str | None, start: datetime | None, end: datetime | N
         raise click.UsageError("--to must be later than --from: it is the day after the last.")
     period = Period(start and start.date(), end and end.date(), top)
     names = (name,) if name else ANSWERS
-    with call.lake().state(call.as_of) as state:
+    with call.state() as state:
         if call.wants_json:
             rows = rows_of_answers(state, names, period)
             call.put({"from": period.start, "to": period.end, "answers": rows}, draw_answers)

@@ -14,11 +14,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from eventmint.config import Settings
 from eventmint.contracts import ANSWERS, contract
 from eventmint.engine.duckdb_engine import column_list, connect, quoted
 from eventmint.errors import FixData, FixSettings
 from eventmint.serve.limits import Limits, interrupting
 from eventmint.serve.pages.days import Ask
+from eventmint.serve.published import published_database
 
 _ORDER = {
     "conversion_funnel": "event_date, product_id",
@@ -53,6 +55,12 @@ class State:
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """Return the rows of one SELECT, as `Lake.sql`."""
         return select(self.database, statement, limit, self.limits)
+
+
+def published_state(settings: Settings) -> State:
+    """Return what is published on this machine. Raises: FixData: nothing yet."""
+    limits = Limits(settings.query.max_seconds, settings.query.memory_mb)
+    return State(published_database(settings), limits)
 
 
 def answer(database: Path, name: str, start: date | None, end: date | None) -> pa.Table:
