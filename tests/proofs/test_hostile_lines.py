@@ -12,6 +12,7 @@ import gzip
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ from landings import (
 )
 
 from eventmint.bronze import land as land_module
+from eventmint.bronze import parse as parse_module
 from eventmint.bronze.judge import Verdict, judge_line
 from eventmint.bronze.parse import BlockParser
 from eventmint.engine.duckdb_engine import DuckDBEngine
@@ -115,7 +117,9 @@ def assert_verdicts_agree(line: bytes, said: oracle.OracleVerdict, judged: Verdi
     assert extra == said.values["extra"], (case, line[:300])
 
 
-def judged_rows(lines: Sequence[bytes], case: object) -> tuple[Counter[Row], int]:
+def judged_rows(
+    lines: Sequence[bytes], case: object, judge: Callable[..., Verdict] = judge_line
+) -> tuple[Counter[Row], int]:
     """Return the rows that the strict judge makes of these lines, once the oracle agrees, and the blank."""
     rows: Counter[Row] = Counter()
     blank = 0
@@ -124,7 +128,7 @@ def judged_rows(lines: Sequence[bytes], case: object) -> tuple[Counter[Row], int
         if said.blank:
             blank += 1
             continue
-        judged = judge_line(line, RULES, LATEST_US)
+        judged = judge(line, RULES, LATEST_US)
         assert_verdicts_agree(line, said, judged, (case, number))
         if judged.problem is not None:
             rows[quarantined_row(line, judged.problem, number)] += 1
@@ -138,6 +142,9 @@ def test_mutated_lines_land_as_the_oracle_says(
     part: int, proof: Proof, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(land_module, "BlockParser", CountingParser)
+    # What landing has asked the judge already need not be asked again below: the same line, the same verdict.
+    judge = lru_cache(FILE_LINES)(judge_line)
+    monkeypatch.setattr(parse_module, "judge_line", judge)
     CountingParser.vouched = 0
     tried: Counter[str] = Counter()
     for file in range(proof.times(5, 25)):
@@ -145,7 +152,7 @@ def test_mutated_lines_land_as_the_oracle_says(
         made = list(hostile_lines(proof.random(*case), FILE_LINES, file))
         lines = [line for _, line in made]
         landed = land_bytes(gzip.compress(b"\n".join(lines) + b"\n", 1), tmp_path)
-        expected, blank = judged_rows(lines, case)
+        expected, blank = judged_rows(lines, case, judge)
         entry = landed.entry
         assert (entry.status, entry.lines, entry.blank) == ("landed", len(lines), blank), case
         assert entry.valid == sum(n for row, n in expected.items() if row[0] == "valid"), case
