@@ -474,8 +474,7 @@ class Lake:
         self._require_lake()
         if deep:
             with lock(self._catalog.location), self._open_tools(datetime.now(UTC)) as run:
-                self._require_nothing_cut_off()
-                return recheck(run)
+                return recheck(run, self._require_nothing_cut_off)
         with lock(self._catalog.location), self._open_run(datetime.now(UTC)) as run:
             return audit.laws_of_everything(run)
 

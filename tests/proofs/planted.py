@@ -413,8 +413,8 @@ BUGS = (
     Bug(
         "a broken law is published",
         "lake.py",
-        "        if not broken:\n            self._publish(facts)\n        elif",
-        "        self._publish(facts)\n        if broken and",
+        "        if not broken:\n            self._publish(facts, anew=has_past)\n        elif",
+        "        self._publish(facts, anew=has_past)\n        if broken and",
         (
             f"{BROKEN}::test_a_run_that_breaks_a_law_fails_with_table_day_and_difference",
             f"{BROKEN}::test_the_next_empty_run_still_refuses_and_publishes_nothing",
