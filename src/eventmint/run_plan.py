@@ -77,7 +77,10 @@ class PlannedFile:
     """One new file of the source and what the run makes of it.
 
     Attributes:
-        outcome: `landed`, `same_content`, `set_aside` or `not_read`, for the `reason` given.
+        file: as the listing shows it.
+        outcome: `landed`, `same_content`, `set_aside` or `not_read`.
+        reason: why it is set aside or not read.
+        lines: how many it has, good and bad.
         replaces: whether it takes the place of an earlier version of the same path.
     """
 
@@ -102,6 +105,7 @@ class RunPlan:
         behind: tables that an earlier run had left behind.
         maintenance: what `maintain` would do, where it is due after this run.
         cost: what the run costs on AWS by list prices, by line.
+        basis: what the plan rests on: the run is refused where any of it is another one.
         recovered: path and version of files that the run finds in bronze and notes in the ledger again.
         seconds: that planning took.
     """
@@ -126,6 +130,7 @@ class RunPlan:
 
     @property
     def dollars(self) -> Decimal:
+        """What the run costs on AWS, all lines together."""
         return sum((Decimal(line["dollars"]) for line in self.cost), Decimal(0))
 
 

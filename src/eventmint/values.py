@@ -533,7 +533,8 @@ class Forgetting:
 
     Attributes:
         at: when it was asked for, UTC.
-        users: how many people were named; `hashes` are theirs, in order.
+        users: how many people were named.
+        hashes: the keyed hashes of their ids, in order.
         new: how many of them were not on the list of forgotten people yet.
         unknown: how many of them have no line in the lake.
         valid, quarantined: rows of bronze that go.
@@ -542,6 +543,8 @@ class Forgetting:
         sources: source files, still there, that hold lines of forgotten people, or were written without them.
         seq, batch: of the batch; 0 and empty in a plan, and where nothing changed.
         rows: how many fewer rows each table has that has other ones than before.
+        dry_run: whether nothing was written.
+        seconds: how long it took.
     """
 
     at: datetime
@@ -562,10 +565,12 @@ class Forgetting:
 
     @property
     def lines(self) -> int:
+        """Rows of bronze that go."""
         return self.valid + self.quarantined
 
     @property
     def changed(self) -> bool:
+        """Whether the list of forgotten people or any table has changed."""
         return bool(self.new or self.lines)
 
 

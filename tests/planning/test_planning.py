@@ -147,8 +147,17 @@ def test_the_record_of_a_run_is_its_plan_after_any_history(steps: list[tuple[str
                     assert days_written(planned, table) == with_rows(table, changed, before, after), table
                 assert planned.expected["days"] == changed
                 assert planned.expected["totals"]["events"] == len(after.events) - len(before.events)
-            assert record["wrote"] == planned.expected["wrote"]
+            assert without_bytes(record) == without_bytes(planned.expected)
             assert plan(shop).changed is False
+
+
+def without_bytes(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what a run wrote by table. The order of rows within a file is left to threads, and so are bytes;
+    `do` has looked whether they are near enough."""
+    return {
+        table: {name: value for name, value in wrote.items() if not name.endswith("_bytes")}
+        for table, wrote in record["wrote"].items()
+    }
 
 
 def with_rows(table: str, days: Days, *lakes: oracle.OracleLake) -> Days:
