@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -14,6 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from cut_off import cut_off_at
 from deliveries import (
     NOW,
     TODAY,
@@ -250,7 +250,7 @@ def test_nothing_is_begun_when_the_time_is_up(shop: Shop) -> None:
     assert maintained(shop).changed
 
 
-def test_a_lake_that_a_run_has_left_undone_is_refused(shop: Shop, cut_off_at: Callable[[str], Any]) -> None:
+def test_a_lake_that_a_run_has_left_undone_is_refused(shop: Shop) -> None:
     shop.deliver("new", event(user_id="new"))
     with cut_off_at("commit silver.events_cleaned: after"):
         shop.run()

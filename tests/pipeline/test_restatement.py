@@ -6,25 +6,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from cut_off import cut_off_at
 from deliveries import MADE_TABLES, Shop, assert_lake_is, event, random_events
 from other_programs import drop
 
-from eventmint import crash_points
 
-
-class CutOff(BaseException):
-    """Ends a run in the middle; nothing of ours catches it."""
-
-
-def run_until(shop: Shop, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut_off(reached: str) -> None:
-        if reached == point:
-            raise CutOff
-
-    with monkeypatch.context() as patch:
-        patch.setattr(crash_points, "on_reached", cut_off)
-        with pytest.raises(CutOff):
-            shop.run()
+def run_until(shop: Shop, point: str) -> None:
+    with cut_off_at(point):
+        shop.run()
 
 
 @pytest.mark.parametrize("table", MADE_TABLES)
@@ -37,14 +26,12 @@ def test_a_dropped_table_is_made_again(tmp_path: Path, table: str) -> None:
     assert_lake_is(shop.lake, shop.expected())
 
 
-def test_a_dropped_silver_is_no_news_to_gold_that_had_seen_the_one_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dropped_silver_is_no_news_to_gold_that_had_seen_the_one_before(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.deliver("a", *random_events(Random(1), 10), event())
     shop.run()
     shop.deliver("b", event(quantity=7))
-    run_until(shop, "commit bronze.events: after", monkeypatch)
+    run_until(shop, "commit bronze.events: after")
     drop(shop.lake, "silver.events_cleaned")
     assert shop.run().laws_hold
     assert_lake_is(shop.lake, shop.expected())
@@ -52,14 +39,14 @@ def test_a_dropped_silver_is_no_news_to_gold_that_had_seen_the_one_before(
 
 @pytest.mark.parametrize("dropped", [(), ("silver.event_hours",)], ids=["behind", "dropped"])
 def test_a_day_of_which_only_repeats_came_is_in_the_books_also_after_a_crash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dropped: tuple[str, ...]
+    tmp_path: Path, dropped: tuple[str, ...]
 ) -> None:
     yesterday = "2025-06-14T10:20:30Z"
     shop = Shop(tmp_path)
     shop.deliver("a", event(timestamp=yesterday), event())
     shop.run()
     shop.deliver("b", event(timestamp=yesterday), event(quantity=7))
-    run_until(shop, "commit silver.events_cleaned: after", monkeypatch)
+    run_until(shop, "commit silver.events_cleaned: after")
     for table in dropped:
         drop(shop.lake, table)
     assert shop.run().laws_hold

@@ -15,11 +15,11 @@ from typing import Any
 
 import oracle
 import pytest
+from cut_off import CutOff, at_every_point, cut_off_at
 from deliveries import NOW, TODAY, YESTERDAY, Row, Shop, event, random_events, view
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from memory_shops import MemoryShop, play_in_memory
-from replay.test_replay import CutOff, at_every_point, cut_off_at
 
 from eventmint.contracts import ANSWERS
 from eventmint.errors import FixSettings, LockHeld, StalePlan, TryAgain

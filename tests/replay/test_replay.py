@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import oracle
 import pytest
+from cut_off import CutOff, at_every_point, cut_off_at
 from deliveries import (
     NOW,
     TODAY,
@@ -116,29 +116,6 @@ def assert_is(shop: Shop, level: int = 1, now: datetime = NOW) -> None:
     totals = shop.lake.totals()
     terms = (expected.valid, len(expected.events), expected.duplicates)
     assert (totals.valid, totals.events, totals.duplicates) == terms
-
-
-class CutOff(BaseException):
-    """Ends a replay; nothing of ours catches it."""
-
-
-@contextmanager
-def at_every_point(act: Any) -> Iterator[None]:
-    crash_points.on_reached = act
-    try:
-        yield
-    finally:
-        crash_points.on_reached = None
-
-
-@contextmanager
-def cut_off_at(wanted: str) -> Iterator[None]:
-    def cut_off(point: str) -> None:
-        if point == wanted:
-            raise CutOff
-
-    with at_every_point(cut_off), pytest.raises(CutOff):
-        yield
 
 
 # --- Whatever came before --------------------------------------------------------------------------------

@@ -13,12 +13,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from cut_off import CutOff, at_every_point
 from deliveries import NOW, TODAY, Shop, event, gzipped, random_events, state_of, text_of
 from made_tables import made_tables, tables_of
 from memory_shops import MemoryShop, play_in_memory
 
 import eventmint.lake
-from eventmint import crash_points
 from eventmint.cli import main
 from eventmint.errors import FixSettings, LockHeld
 from eventmint.pipeline import batches as one_by_one
@@ -128,10 +128,6 @@ def test_runs_of_the_live_source_come_between_and_know_their_files_as_before(
     assert not shop.run().changed
 
 
-class CutOff(BaseException):
-    """Ends a backfill; nothing of ours catches it."""
-
-
 @pytest.mark.usefixtures("_a_file_a_batch")
 def test_one_that_was_cut_off_is_repeated_and_takes_in_nothing_twice(shop: Shop) -> None:
     met = 0
@@ -142,12 +138,8 @@ def test_one_that_was_cut_off_is_repeated_and_takes_in_nothing_twice(shop: Shop)
         if met == 2:
             raise CutOff
 
-    crash_points.on_reached = cut_off
-    try:
-        with pytest.raises(CutOff):
-            backfill(shop)
-    finally:
-        crash_points.on_reached = None
+    with at_every_point(cut_off), pytest.raises(CutOff):
+        backfill(shop)
     made = backfill(shop)
     assert (made.files, made.files_landed) == (2, 3)  # the run also reports what was cut off before
     assert tables_of(shop.lake) == made_tables(list(shop.texts.values()))

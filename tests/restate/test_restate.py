@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from cut_off import CutOff, at_every_point, cut_off_at
 from deliveries import (
     MADE_TABLES,
     NOW,
@@ -36,7 +37,7 @@ from made_tables import in_order, made_tables, tables_of
 from memory_shops import MemoryShop, play_in_memory
 from other_programs import compact, rewrite
 
-from eventmint import crash_points, pipeline
+from eventmint import pipeline
 from eventmint.contracts import ANSWERS, contract
 from eventmint.errors import FixData, FixSettings, LockHeld
 from eventmint.lake import Lake
@@ -107,29 +108,6 @@ def lived(shop: Shop) -> Shop:
     shop.deliver("b", *random_events(Random(2), 9), *shared, event(), view(timestamp="2025-06-09T10:00:00Z"))
     shop.run()
     return shop
-
-
-class CutOff(BaseException):
-    """Ends a restatement; nothing of ours catches it."""
-
-
-@contextmanager
-def at_every_point(act: Callable[[str], None]) -> Iterator[None]:
-    crash_points.on_reached = act
-    try:
-        yield
-    finally:
-        crash_points.on_reached = None
-
-
-@contextmanager
-def cut_off_at(wanted: str) -> Iterator[None]:
-    def cut_off(point: str) -> None:
-        if point == wanted:
-            raise CutOff
-
-    with at_every_point(cut_off), pytest.raises(CutOff):
-        yield
 
 
 # --- Whatever came before --------------------------------------------------------------------------------

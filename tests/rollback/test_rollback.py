@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import oracle
 import pytest
 from blocks import blocks
+from cut_off import CutOff, at_every_point, cut_off_at
 from deliveries import MADE_TABLES, NOW, TODAY, YESTERDAY, Row, Shop, event, random_events, state_of
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -25,12 +26,9 @@ from memory_shops import MemoryShop, play_in_memory
 from other_programs import drop, expire
 from replay.test_replay import (
     LATER,
-    CutOff,
     Life,
     assert_is,
-    at_every_point,
     broken,
-    cut_off_at,
     expected_quarantine,
     oracle_of,
     quarantined,

@@ -16,18 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from eventmint.bronze.land import (
-    counts_to_json,
-    entries_in,
-    entries_to_footer,
-    reasons_of,
-    unknown_fields_of,
-)
-from eventmint.contracts import contract
-from eventmint.crash_points import reached
-from eventmint.engine.parquet import ROW_GROUP_ROWS, TableFile
-from eventmint.storage import folder_for, leave, local_paths
-from eventmint.storage.digests import digest_in
+from eventmint.bronze.land import counts_to_json, reasons_of, unknown_fields_of
+from eventmint.bronze.rewrite import rewrite_file
+from eventmint.engine.parquet import ROW_GROUP_ROWS
+from eventmint.storage import local_paths
 from eventmint.suppression import Suppression
 from eventmint.values import LedgerEntry
 
@@ -127,30 +119,11 @@ class Erasing:
 
 def erase(task: Erasing) -> str | None:
     """Write the rows that stay, in their order; return where, None where none stays."""
-    reached("file: about to be read")
-    location = task.search.location
-    (near,) = local_paths([location])
-    shape = contract("bronze.events")
-    with folder_for(task.staging) as folder:
-        output = TableFile(folder / f"{task.stem}.parquet", shape)
-        try:
-            with pq.ParquetFile(near) as file:
-                for batch in file.iter_batches(ROW_GROUP_ROWS, columns=[*shape.column_names]):
-                    rows = pa.Table.from_batches([batch])
-                    goes = task.search.suppression.rows_of(rows, thorough=True)
-                    output.write(rows.filter(pc.invert(goes)))
-            if not output.rows:
-                output.discard()
-                return None
-            entries = {entry.sha256: entry for entry in (*entries_in(near), *task.entries)}
-            path = output.close(entries_to_footer(entries.values()))
-        except BaseException:
-            output.discard()
-            raise
-        if digest_in(location) is None:
-            # Another program wrote it and nobody can prove what it holds: no name of ours may say otherwise.
-            path = path.replace(folder / f"{task.stem}.parquet")
-        return leave(path, task.staging)
+
+    def staying(rows: pa.Table) -> pa.Table:
+        return rows.filter(pc.invert(task.search.suppression.rows_of(rows, thorough=True)))
+
+    return rewrite_file(task.search.location, staying, task.entries, task.staging, task.stem)
 
 
 def entry_after(before: LedgerEntry, loss: Loss, seq: int) -> LedgerEntry:

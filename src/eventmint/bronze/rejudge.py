@@ -23,13 +23,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eventmint.bronze.judge import Verdict
-from eventmint.bronze.land import counts_to_json, entries_in, entries_to_footer
+from eventmint.bronze.land import counts_to_json
 from eventmint.bronze.mapped import judge_of
-from eventmint.contracts import contract
-from eventmint.crash_points import reached
-from eventmint.engine.parquet import ROW_GROUP_ROWS, TableFile
-from eventmint.storage import folder_for, leave, local_paths
-from eventmint.storage.digests import digest_in
+from eventmint.bronze.rewrite import rewrite_file
+from eventmint.engine.parquet import ROW_GROUP_ROWS
+from eventmint.storage import local_paths
 from eventmint.values import EVENT_COLUMNS, EventRules, LedgerEntry, is_cut
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -134,30 +132,15 @@ class Rewriting:
 
 
 def rewrite(task: Rewriting) -> str:
-    """Write the rows of a file in their order, those that are judged otherwise now changed; return where.
-
-    The footer notes the entries as they are then, so that the ledger can be completed from it.
-    """
-    reached("file: about to be read")
-    location = task.judging.location
-    (near,) = local_paths([location])
+    """Write the rows of a file in their order, those that are judged otherwise now changed; return where."""
     names = {str(e.replayed_from): str(e.sha256) for e in task.entries if e.replayed_from}
-    shape = contract("bronze.events")
-    with folder_for(task.staging) as folder:
-        output = TableFile(folder / f"{task.stem}.parquet", shape)
-        try:
-            with pq.ParquetFile(near) as file:
-                for batch in file.iter_batches(ROW_GROUP_ROWS, columns=[*shape.column_names]):
-                    output.write(_rewritten(task.judging, pa.Table.from_batches([batch]), names))
-            entries = {entry.sha256: entry for entry in (*entries_in(near), *task.entries)}
-            path = output.close(entries_to_footer(entries.values()))
-        except BaseException:
-            output.discard()
-            raise
-        if digest_in(location) is None:
-            # Another program wrote it and nobody can prove what it holds: no name of ours may say otherwise.
-            path = path.replace(folder / f"{task.stem}.parquet")
-        return leave(path, task.staging)
+
+    def judged(rows: pa.Table) -> pa.Table:
+        return _rewritten(task.judging, rows, names)
+
+    made = rewrite_file(task.judging.location, judged, task.entries, task.staging, task.stem)
+    assert made is not None  # noqa: S101 - no row is left out
+    return made
 
 
 def entries_after(
