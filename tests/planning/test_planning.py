@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -31,6 +31,7 @@ from eventmint.sources.sample import SampleSettings, generate
 from eventmint.storage import lock
 from eventmint.values import RunReport
 
+SETS = {"daily_users": "unique_users", "daily_sessions": "unique_sessions"}
 GOLD = (*BLOCKS, *(f"gold.{answer}" for answer in ANSWERS))
 SOON = NOW + timedelta(minutes=5)
 Days = list[str]
@@ -144,7 +145,7 @@ def test_the_record_of_a_run_is_its_plan_after_any_history(steps: list[tuple[str
                 changed = changed_days(before, after)
                 assert days_written(planned, "silver.events_cleaned") == changed
                 for table in GOLD:
-                    assert days_written(planned, table) == with_rows(table, changed, before, after), table
+                    assert days_written(planned, table) == days_of(table, changed, before, after), table
                 assert planned.expected["days"] == changed
                 assert planned.expected["totals"]["events"] == len(after.events) - len(before.events)
             assert without_bytes(record) == without_bytes(planned.expected)
@@ -160,10 +161,20 @@ def without_bytes(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def with_rows(table: str, days: Days, *lakes: oracle.OracleLake) -> Days:
-    """Return the days on which a table has rows in any of two lakes; the sets have one of every event."""
+def days_of(table: str, days: Days, before: oracle.OracleLake, after: oracle.OracleLake) -> Days:
+    """Return the days of which a table must write something, when events have come on these.
+
+    An answer, and product_hours, where they have any row; a set where somebody came who had not come before.
+    """
     answer = table.partition(".")[2]
-    rows = [row for lake in lakes for row in getattr(lake, answer, lake.category_performance)]
+    if counted := SETS.get(answer):
+        grown = [{row["event_date"]: row[counted] for row in lake.user_activity} for lake in (before, after)]
+        return [
+            day
+            for day in days
+            if grown[0].get(date.fromisoformat(day), 0) != grown[1][date.fromisoformat(day)]
+        ]
+    rows = [row for lake in (before, after) for row in getattr(lake, answer, lake.category_performance)]
     return [day for day in days if day in {row["event_date"].isoformat() for row in rows}]
 
 
