@@ -119,6 +119,11 @@ def all_contracts() -> tuple[Contract, ...]:
     return tuple(contract(f"{schema}.{name}") for schema, names in TABLES.items() for name in names)
 
 
+def kept_contracts() -> tuple[Contract, ...]:
+    """Return the contracts of every table that a lake may have, also of the one that not every lake has."""
+    return (*all_contracts(), contract(SUPPRESSED))
+
+
 @cache
 def model_sql(table: str, dialect: str = "duckdb") -> str:
     """Return the SQL model of a table, without its trailing semicolon.

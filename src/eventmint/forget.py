@@ -17,7 +17,7 @@ from functools import partial
 from eventmint.bronze.forget import Erasing, Found, Loss, Search, entry_after, erase, search, sum_by_content
 from eventmint.bronze.ledger import Ledger
 from eventmint.bronze.mapped import judge_of
-from eventmint.contracts import SUPPRESSED, all_contracts, contract
+from eventmint.contracts import all_contracts, contract, kept_contracts
 from eventmint.errors import FixData, FixSettings
 from eventmint.maintenance.merge import damaged_of
 from eventmint.pipeline import DEDUP, Run, replan_on_conflict, take_in, write_ledger
@@ -120,7 +120,7 @@ def purge(catalog: LakeCatalog) -> None:
     listed = list_to_purge(catalog)
     if listed is None:
         return
-    for shape in (*all_contracts(), contract(SUPPRESSED)):
+    for shape in kept_contracts():
         keep_newest_alone(catalog.load(shape))
     forget_downloads()
     note_purged(listed)

@@ -21,7 +21,7 @@ from typing import Any
 from eventmint.bronze.ledger import Ledger
 from eventmint.config import Settings, SourceSettings, shown_value
 from eventmint.contract_changes import contract_document
-from eventmint.contracts import MODEL_FILES, contract, model_sql
+from eventmint.contracts import MODEL_FILES, SUPPRESSED, contract, model_sql
 from eventmint.errors import FixSettings, StalePlan
 from eventmint.pipeline import MODELLED, Run, batches, ledger_of
 from eventmint.sources.discover import Listing, list_source
@@ -166,9 +166,10 @@ def heads_of(catalog: LakeCatalog) -> dict[str, tuple[int, int | None]]:
 
 
 def behind(heads: Mapping[str, tuple[int, int | None]]) -> tuple[str, ...]:
-    """Return the tables that do not include the last batch that any has."""
+    """Return the tables that do not include the last batch that any has; the list of forgotten people has
+    only those that forgot somebody."""
     last = max((seq for seq, _ in heads.values()), default=0)
-    return tuple(sorted(name for name, (seq, _) in heads.items() if seq < last))
+    return tuple(sorted(name for name, (seq, _) in heads.items() if seq < last and name != SUPPRESSED))
 
 
 def noted_files(catalog: LakeCatalog) -> Ledger:

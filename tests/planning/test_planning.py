@@ -17,6 +17,7 @@ import oracle
 import pytest
 from cut_off import CutOff, at_every_point, cut_off_at
 from deliveries import NOW, TODAY, YESTERDAY, Row, Shop, event, random_events, view
+from forget.people import shop_in
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from memory_shops import MemoryShop, play_in_memory
@@ -256,6 +257,30 @@ def test_a_restatement_that_was_cut_off_is_in_the_plan(lived: MemoryShop) -> Non
     assert planned.expected["restated"] == [f"days {TODAY} to {TODAY}"]
     assert days_written(planned, "silver.events_cleaned") == [TODAY.isoformat()]
     do(lived, planned)
+
+
+def test_lines_of_forgotten_people_are_left_out_of_the_plan(tmp_path: Path) -> None:
+    shop = shop_in(tmp_path / "shop")
+    shop.deliver("a", event(), event(user_id="u2"))
+    shop.run()
+    shop.lake.forget(["u2"], now=NOW)
+    shop.deliver("b", event(user_id="u2", quantity=2), event(user_id="u3"), b'{"user_id": "u2"')
+    planned = plan_changing_nothing(shop)
+    assert planned.behind == ()
+    totals = planned.expected["totals"]
+    assert (totals["lines"], totals["valid"], totals["quarantined"], totals["suppressed"]) == (3, 1, 0, 2)
+    assert do(shop, planned)["totals"] == totals
+
+
+def test_a_person_who_was_forgotten_since_makes_it_stale(tmp_path: Path) -> None:
+    shop = shop_in(tmp_path / "shop")
+    shop.deliver("a", event())
+    shop.run()
+    shop.deliver("b", event(user_id="u2"))
+    planned = plan(shop)
+    shop.lake.forget(["u2"], now=NOW)  # of whom the lake holds nothing yet
+    with pytest.raises(StalePlan, match=r"bronze\.suppressed_users"):
+        shop.lake.run_planned(planned, now=SOON)
 
 
 def test_maintenance_is_in_the_plan_on_the_day_that_it_is_due(lived: MemoryShop) -> None:

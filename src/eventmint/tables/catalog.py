@@ -36,7 +36,7 @@ from pyiceberg.types import (
 )
 from sqlalchemy.exc import DatabaseError
 
-from eventmint.contracts import Contract, all_contracts, database_name
+from eventmint.contracts import Contract, all_contracts, database_name, kept_contracts
 from eventmint.crash_points import reached
 from eventmint.errors import EventmintError, FixData, FixSettings
 from eventmint.storage import is_s3
@@ -184,7 +184,7 @@ class LakeCatalog:
         """
         if not is_s3(self.location) and not self.file.exists():
             return {}
-        found = {contract: self._find(contract) for contract in all_contracts()}
+        found = {contract: self._find(contract) for contract in kept_contracts()}
         return {contract: table for contract, table in found.items() if table}
 
     def _find(self, contract: Contract) -> TableHandle | None:
