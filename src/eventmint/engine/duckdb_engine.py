@@ -104,8 +104,9 @@ class DuckDBSession:
         self._set_aside: set[str] = set()
 
     def close(self) -> None:
-        for name in self._set_aside:
-            self._connection.execute(f"DROP TABLE IF EXISTS {name}")
+        with self._connection.cursor() as cursor:  # after an error, a result may still be open on ours
+            for name in self._set_aside:
+                cursor.execute(f"DROP TABLE IF EXISTS {name}")
         self._connection.close()  # what is temporary goes with it
 
     def scan(self, name: str, contract: Contract, locations: Sequence[str]) -> None:
