@@ -9,7 +9,9 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
@@ -21,6 +23,7 @@ from eventmint.storage import is_s3
 if TYPE_CHECKING:
     from eventmint.config import Settings
     from eventmint.lake import Lake
+    from eventmint.run_log import Progress
     from eventmint.run_plan import RunPlan
     from eventmint.serve.answers import State
     from eventmint.serve.summary import Period
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 # As in contracts.ANSWERS, which is slow to import.
 ANSWERS = ("conversion_funnel", "hourly_revenue", "top_products", "category_performance", "user_activity")
 SET_ASIDE_SHOWN = 5
+Made = TypeVar("Made")
 
 
 class QuarantineAboveLimit(EventmintError):
@@ -118,6 +122,45 @@ def summaries(lake: Lake | State, names: Iterable[str], period: Period) -> dict[
         "period": days,
         "summaries": {name: json_rows(lake.sql(summary_sql(name, period))) for name in names},
     }
+
+
+@dataclass(frozen=True)
+class Change(Generic[Made]):
+    """What changes history: its plan, how it is done, and how both are shown.
+
+    Attributes:
+        as_dict: the plan, or what was done, as plain data; what `draw` draws.
+        asks: whether a plan is worth a question.
+    """
+
+    plan: Callable[[], Made]
+    do: Callable[[Progress], Made]
+    as_dict: Callable[[Made], Mapping[str, Any]]
+    draw: Callable[[Page, Mapping[str, Any]], None]
+    asks: Callable[[Made], object] = attrgetter("changed")
+    question: str = "Do this?"
+
+
+def carried_out(call: Call, change: Change[Made], *, dry_run: bool, yes: bool) -> Made | None:
+    """Show the plan, ask, and do it; None where the answer was no. A dry run returns the plan.
+
+    It is done also where nothing is to be done: it may be that an earlier one was cut off.
+    Raises: FixSettings: there is nobody to ask.
+    """
+    from eventmint.serve.terminal import watching
+
+    if dry_run:
+        return change.plan()
+    if not (yes and call.is_silent):
+        planned = change.plan()
+        shown = change.as_dict(planned)
+        if change.asks(planned) and not agreed(
+            call, yes, change.question, lambda page: change.draw(page, shown)
+        ):
+            call.say("nothing was changed")
+            return None
+    with watching(sys.stderr, call.is_silent) as progress:
+        return change.do(progress)
 
 
 def agreed(call: Call, yes: bool, question: str, draw: Callable[[Page], None]) -> bool:

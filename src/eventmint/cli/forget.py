@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hmac
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
-from eventmint.cli.common import agreed
+from eventmint.cli.common import Change, carried_out
 from eventmint.cli.frame import Call, cli, on_target
 from eventmint.errors import FixData, FixSettings
 
@@ -50,7 +49,6 @@ def forget(call: Call, /, users: tuple[str, ...], listed: IO[str] | None, yes: b
     from eventmint.lake import Lake, forgetting_to_dict
     from eventmint.serve.formats import json_text
     from eventmint.serve.screens import draw_forgetting
-    from eventmint.serve.terminal import watching
     from eventmint.storage.local import write_whole
 
     lake = call.lake()
@@ -60,18 +58,23 @@ def forget(call: Call, /, users: tuple[str, ...], listed: IO[str] | None, yes: b
         call.put(_verified(lake, how["checked"]), lambda page, _: page.line("the receipt is genuine"))
         return
     ids = _ids(users, listed or ())
-    if how["dry_run"]:
-        call.put(forgetting_to_dict(lake.forget(ids, dry_run=True)), draw_forgetting)
+    change = Change(
+        plan=lambda: lake.forget(ids, dry_run=True),
+        do=lambda progress: Lake(lake.settings, progress).forget(
+            ids, rewrite_sources=how["sources"] == "rewrite"
+        ),
+        as_dict=forgetting_to_dict,
+        draw=draw_forgetting,
+        asks=lambda _: True,
+        question="Do this? It cannot be undone.",
+    )
+    made = carried_out(call, change, dry_run=how["dry_run"], yes=yes)
+    if made is None:
         return
-    if not (yes and call.is_silent):
-        plan = forgetting_to_dict(lake.forget(ids, dry_run=True))
-        if not agreed(call, yes, "Do this? It cannot be undone.", lambda page: draw_forgetting(page, plan)):
-            call.say("nothing was changed")
-            return
-    # Also where nothing is to be done: it may be that an earlier one was cut off.
-    with watching(sys.stderr, call.is_silent) as progress:
-        made = Lake(lake.settings, progress).forget(ids, rewrite_sources=how["sources"] == "rewrite")
     document = forgetting_to_dict(made)
+    if how["dry_run"]:
+        call.put(document, draw_forgetting)
+        return
     signed = {**document, "signature": lake.sign(_canonical(document))}
     if how["receipt"]:
         write_whole(how["receipt"], json_text(signed) + "\n")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventmint.cli.common import SourcePlace, agreed, exit_code
+from eventmint.cli.common import Change, SourcePlace, carried_out, exit_code
 from eventmint.cli.frame import Call, cli, on_target
 
 if TYPE_CHECKING:
@@ -52,23 +52,17 @@ def restate(call: Call, /, dry_run: bool, yes: bool, **days: Any) -> None:
     """
     from eventmint.lake import Lake, restatement_to_dict
     from eventmint.serve.screens import draw_restatement
-    from eventmint.serve.terminal import watching
 
     asked, lake = _range(**days), call.lake()
-    if dry_run:
-        made = lake.restate(asked, dry_run=True)
-    else:
-        if not (yes and call.is_silent):
-            plan = restatement_to_dict(lake.restate(asked, dry_run=True))
-            if plan["changed"] and not agreed(
-                call, yes, "Do this?", lambda page: draw_restatement(page, plan)
-            ):
-                call.say("nothing was changed")
-                return
-        # Also where nothing is to be made anew: it may be that an earlier one was cut off.
-        with watching(sys.stderr, call.is_silent) as progress:
-            made = Lake(lake.settings, progress).restate(asked)
-    call.put(restatement_to_dict(made), draw_restatement)
+    change = Change(
+        plan=lambda: lake.restate(asked, dry_run=True),
+        do=lambda progress: Lake(lake.settings, progress).restate(asked),
+        as_dict=restatement_to_dict,
+        draw=draw_restatement,
+    )
+    made = carried_out(call, change, dry_run=dry_run, yes=yes)
+    if made is not None:
+        call.put(restatement_to_dict(made), draw_restatement)
 
 
 @on_target
@@ -92,20 +86,19 @@ def backfill(call: Call, /, source: str, dry_run: bool, yes: bool, **asked: Any)
     from eventmint.lake import Lake, backfill_to_dict
     from eventmint.serve.journeys import window_of
     from eventmint.serve.screens import draw_backfill
-    from eventmint.serve.terminal import watching
 
     wait, pause = (window_of(asked.pop(name)) for name in ("wait", "pause"))
     days, settings = _range(**asked), call.settings_on_target()
-    if dry_run:
-        made = Lake(settings).backfill(source, days, dry_run=True)
-    else:
-        if not (yes and call.is_silent):
-            plan = backfill_to_dict(Lake(settings).backfill(source, days, dry_run=True))
-            if plan["files"] and not agreed(call, yes, "Do this?", lambda page: draw_backfill(page, plan)):
-                call.say("nothing was changed")
-                return 0
-        with watching(sys.stderr, call.is_silent) as progress:
-            made = Lake(settings, progress).backfill(source, days, wait=wait, pause=pause)
+    change = Change(
+        plan=lambda: Lake(settings).backfill(source, days, dry_run=True),
+        do=lambda progress: Lake(settings, progress).backfill(source, days, wait=wait, pause=pause),
+        as_dict=backfill_to_dict,
+        draw=draw_backfill,
+        asks=attrgetter("files"),
+    )
+    made = carried_out(call, change, dry_run=dry_run, yes=yes)
+    if made is None:
+        return 0
     document = backfill_to_dict(made)
     call.put(document, draw_backfill)
     return exit_code(call, settings, document)

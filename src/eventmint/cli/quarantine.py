@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from eventmint.cli.common import agreed
+from eventmint.cli.common import Change, carried_out
 from eventmint.cli.frame import Call, Group, cli, on_target
 from eventmint.serve.streams import plain
 
@@ -71,22 +70,19 @@ def replay(call: Call, reason: str | None, dry_run: bool, yes: bool) -> None:
     """
     from eventmint.lake import Lake, replay_to_dict
     from eventmint.serve.screens import draw_replay
-    from eventmint.serve.terminal import watching
 
     lake = call.lake()
     if reason is not None:
         _say_if_unknown(call, reason, lake.quarantine_by_reason())
-    if dry_run:
-        made = lake.replay_quarantine(reason, dry_run=True)
-    else:
-        if not (yes and call.is_silent):
-            plan = replay_to_dict(lake.replay_quarantine(reason, dry_run=True))
-            if plan["changed"] and not agreed(call, yes, "Do this?", lambda page: draw_replay(page, plan)):
-                call.say("nothing was changed")
-                return
-        # Also where nothing is to be moved: it may be that an earlier replay was cut off.
-        with watching(sys.stderr, call.is_silent) as progress:
-            made = Lake(lake.settings, progress).replay_quarantine(reason)
+    change = Change(
+        plan=lambda: lake.replay_quarantine(reason, dry_run=True),
+        do=lambda progress: Lake(lake.settings, progress).replay_quarantine(reason),
+        as_dict=replay_to_dict,
+        draw=draw_replay,
+    )
+    made = carried_out(call, change, dry_run=dry_run, yes=yes)
+    if made is None:
+        return
     call.put(replay_to_dict(made), draw_replay)
     for location in made.damaged:
         call.say(plain(f"damaged, left alone: {location}; see `eventmint verify --deep`"))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from eventmint.cli.common import agreed
+from eventmint.cli.common import Change, carried_out
 from eventmint.cli.frame import Call, cli, on_target
 
 
@@ -24,20 +22,17 @@ def rollback(call: Call, to: str, dry_run: bool, yes: bool) -> None:
     """
     from eventmint.lake import Lake, rollback_to_dict
     from eventmint.serve.screens import draw_rollback
-    from eventmint.serve.terminal import watching
 
     lake = call.lake()
-    if dry_run:
-        made = lake.rollback(to, dry_run=True)
-    else:
-        if not (yes and call.is_silent):
-            plan = rollback_to_dict(lake.rollback(to, dry_run=True))
-            if plan["changed"] and not agreed(call, yes, "Do this?", lambda page: draw_rollback(page, plan)):
-                call.say("nothing was changed")
-                return
-        # Also where nothing is to be done: it may be that an earlier rollback was cut off.
-        with watching(sys.stderr, call.is_silent) as progress:
-            made = Lake(lake.settings, progress).rollback(to)
+    change = Change(
+        plan=lambda: lake.rollback(to, dry_run=True),
+        do=lambda progress: Lake(lake.settings, progress).rollback(to),
+        as_dict=rollback_to_dict,
+        draw=draw_rollback,
+    )
+    made = carried_out(call, change, dry_run=dry_run, yes=yes)
+    if made is None:
+        return
     call.put(rollback_to_dict(made), draw_rollback)
     if made.changed and made.files and not dry_run:
         call.say("the next run takes these files in again, where they are still there")
