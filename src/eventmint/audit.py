@@ -14,15 +14,14 @@ from pathlib import Path
 from eventmint import laws
 from eventmint.bronze.ledger import Ledger
 from eventmint.contracts import ANSWERS, contract
-from eventmint.engine.parquet import read_rows
 from eventmint.engine.protocol import Session
 from eventmint.errors import LawBroken
 from eventmint.laws import DayBook
-from eventmint.pipeline import Run, count_books
-from eventmint.silver.hours import Books, HourBook, books_from_rows
+from eventmint.pipeline import Run, books_in, count_books
+from eventmint.silver.hours import Books, HourBook
 from eventmint.storage import missing
 from eventmint.tables.catalog import LakeCatalog
-from eventmint.tables.plan import LiveFile, changes_since, live_files, row_count
+from eventmint.tables.plan import changes_since, live_files, row_count
 from eventmint.values import Law, Totals
 
 _CHECKED_TABLES = ("bronze.events", "silver.events_cleaned", *(f"gold.{answer}" for answer in ANSWERS))
@@ -73,10 +72,6 @@ def read_books(catalog: LakeCatalog) -> Books:
     """Return the books of silver as runs have noted them."""
     shape = contract("silver.event_hours")
     return books_in(live_files(catalog.load(shape), shape))
-
-
-def books_in(files: Iterable[LiveFile]) -> Books:
-    return books_from_rows(read_rows(file.location for file in files))
 
 
 def lake_totals(ledger: Ledger, books: Books) -> Totals:

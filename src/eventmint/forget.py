@@ -20,18 +20,17 @@ from eventmint.bronze.mapped import judge_of
 from eventmint.contracts import all_contracts, contract, kept_contracts
 from eventmint.errors import FixData, FixSettings
 from eventmint.maintenance.merge import damaged_of
-from eventmint.pipeline import DEDUP, Run, replan_on_conflict, take_in, write_ledger
+from eventmint.pipeline import Run, replan_on_conflict, take_in, write_ledger
 from eventmint.sources.discover import location_of, version_at
 from eventmint.sources.gunzip import UnreadableFile
 from eventmint.sources.rewrite import rewrite_source
 from eventmint.storage import forget_downloads, missing, shrink_downloads
-from eventmint.storage.digests import digest_in
 from eventmint.suppressed import forgotten_seq, list_to_purge, note_purged, suppress
 from eventmint.suppression import Suppression
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.commit import Stamp, commit
 from eventmint.tables.maintain import keep_newest_alone
-from eventmint.tables.plan import LiveFile, live_files, row_count, seq_of
+from eventmint.tables.plan import LiveFile, bytes_of, live_files, row_count, seq_of
 from eventmint.values import DayRange, Forgetting, ForgottenSource, LedgerEntry
 
 # What the ledger says of a source file that was written again without lines of forgotten people.
@@ -139,14 +138,14 @@ def _look(run: Run, suppression: Suppression) -> dict[LiveFile, Found]:
     """Look for the rows of forgotten people in every file of bronze."""
     bronze, events = run.open("bronze.events")
     held = live_files(bronze, events)
-    damaged = sorted(damaged_of(run, [file for file in held if digest_in(file.location)]))
+    damaged = sorted(damaged_of(run, held))
     if damaged:
         raise FixData(
             f"{damaged[0]}: damaged, so nobody can say whose lines it holds; {len(damaged):,} such in all.",
             "See `eventmint verify --deep`; restore it from a backup.",
         )
     tasks = [Search(file.location, suppression) for file in held]
-    found = [*run.engine.map(search, tasks, _bytes_of(held))]
+    found = [*run.engine.map(search, tasks, bytes_of(held))]
     shrink_downloads()
     return dict(zip(held, found, strict=True))
 
@@ -170,12 +169,9 @@ def _plan(run: Run, asked: _Asked, found: dict[LiveFile, Found]) -> Forgetting:
 
 
 def _require_same_key(run: Run) -> None:
-    silver, _ = run.open("silver.events_cleaned")
-    key = ", ".join(run.dedup_key or ("content",))
-    before = silver.properties.get(DEDUP, key)
-    if before != key:
+    if run.refined_under != run.dedup_name:
         raise FixSettings(
-            f"quality.dedup is `{key}`, but this lake was refined under `{before}`.",
+            f"quality.dedup is `{run.dedup_name}`, but this lake was refined under `{run.refined_under}`.",
             "Use that key, or go over to the new one first with `eventmint restate --all`.",
         )
 
@@ -264,7 +260,7 @@ def _erase_rows(run: Run, suppression: Suppression, stamp: Stamp, found: dict[Li
         )
         for number, file in enumerate(files)
     ]
-    made = [*run.engine.map(erase, tasks, _bytes_of(files))]
+    made = [*run.engine.map(erase, tasks, bytes_of(files))]
     commit(bronze, events, stamp, add=[place for place in made if place], remove=files)
     run.progress.finish("forget", f"{sum(len(one.contents) for one in found.values()):,} contents changed")
     shrink_downloads()
@@ -277,10 +273,6 @@ def _batch_of(seq: int, suppression: Suppression) -> str:
 
 def _rows(catalog: LakeCatalog) -> dict[str, int]:
     return {shape.table: row_count(catalog.load(shape)) for shape in all_contracts() if shape.schema != "ops"}
-
-
-def _bytes_of(files: Iterable[LiveFile]) -> int:
-    return sum(file.size_bytes for file in files)
 
 
 # --- Source files ----------------------------------------------------------------------------------------

@@ -59,7 +59,6 @@ from eventmint.run_plan import (
     require_basis,
     require_files,
     unknown_fields,
-    versions,
     without_its_own,
 )
 from eventmint.serve import analytics_db, answers, journeys, quarantine
@@ -158,9 +157,8 @@ class Lake:
             FixSettings: no such source. LockHeld: another run is at work. FixData, TryAgain: see the message.
             LawBroken: the books do not balance; table, day and difference are named.
         """
-        moment = now or datetime.now(UTC)
         root = os.fspath(source) if source is not None else self.settings.source_location
-        return self._told_run(root, moment, partial(self._list, root, only))
+        return self._told_run(root, now, partial(self._list, root, only))
 
     @telling_trouble()
     def plan(self, source: str | os.PathLike[str] | None = None, *, now: datetime | None = None) -> RunPlan:
@@ -196,7 +194,7 @@ class Lake:
                 maintenance=due,
                 cost=cost_of(rehearsed, self.settings.run.batch_mb, seconds),
                 basis=basis,
-                recovered=tuple(sorted(rehearsed.known - versions(noted_files(self._catalog)))),
+                recovered=tuple(sorted(rehearsed.known - noted_files(self._catalog).versions)),
                 seconds=seconds,
             )
 
@@ -294,7 +292,7 @@ class Lake:
     def _rehearse(self, root: str, moment: datetime) -> Rehearsal:
         """Run, but leave out what follows a run: nothing is published, recorded or maintained."""
         with self._open_run(moment) as run:
-            known = frozenset(versions(run.ledger))
+            known = frozenset(run.ledger.versions)
             listing = self._list(root, None, run.ledger)
             contents = {file.path: run.ledger.content_of(file.path) for file in listing.files}
             seqs = self._seqs()
@@ -534,8 +532,7 @@ class Lake:
             database = Path(folder) / "analytics.duckdb"
             with telling_trouble():
                 analytics_db.show_past(self._catalog, database, seq)
-            query = self.settings.query
-            yield answers.State(database, Limits(query.max_seconds, query.memory_mb))
+            yield answers.State(database, answers.limits_of(self.settings))
 
     def answer(
         self, name: str, *, start: date | None = None, end: date | None = None, as_of: str | None = None
@@ -1018,7 +1015,6 @@ def _with_run(sums: Backfill, report: RunReport) -> Backfill:
     """Return a backfill's sums with those of one more run."""
     reasons = Counter(sums.quarantined_by_reason)
     reasons.update(report.quarantined_by_reason)
-    one, other = dataclasses.asdict(sums.totals), dataclasses.asdict(report.totals)
     return dataclasses.replace(
         sums,
         batches=sums.batches + 1,
@@ -1026,7 +1022,7 @@ def _with_run(sums: Backfill, report: RunReport) -> Backfill:
         files_same_content=sums.files_same_content + report.files_same_content,
         files_set_aside=sums.files_set_aside + report.files_set_aside,
         files_replaced=sums.files_replaced + report.files_replaced,
-        totals=Totals(**{name: one[name] + other[name] for name in one}),
+        totals=sums.totals + report.totals,
         quarantined_by_reason=dict(sorted(reasons.items())),
         days=tuple(sorted({*sums.days, *report.days})),
     )
@@ -1072,36 +1068,32 @@ def maintenance_to_dict(made: Maintenance) -> dict[str, Any]:
 
 def replay_to_dict(made: Replay) -> dict[str, Any]:
     """Return what a replay did as plain data for JSON."""
-    days = [day.isoformat() for day in made.days]
-    return {**dataclasses.asdict(made), "days": days, "changed": made.changed}
+    return {**_as_plain(made), "changed": made.changed}
 
 
 def restatement_to_dict(made: Restatement) -> dict[str, Any]:
     """Return what a restatement did as plain data for JSON."""
-    days = [day.isoformat() for day in made.days]
-    return {**dataclasses.asdict(made), "days": days, "changed": made.changed}
+    return {**_as_plain(made), "changed": made.changed}
 
 
 def backfill_to_dict(made: Backfill) -> dict[str, Any]:
     """Return what a backfill did as plain data for JSON."""
-    return {**dataclasses.asdict(made), "days": [day.isoformat() for day in made.days]}
+    return _as_plain(made)
 
 
 def rollback_to_dict(made: Rollback) -> dict[str, Any]:
     """Return what a rollback did as plain data for JSON."""
-    return {**dataclasses.asdict(made), "days": [day.isoformat() for day in made.days]}
+    return _as_plain(made)
 
 
 def forgetting_to_dict(made: Forgetting) -> dict[str, Any]:
     """Return what forgetting people did as plain data for JSON."""
-    days = [day.isoformat() for day in made.days]
-    return {
-        **dataclasses.asdict(made),
-        "at": made.at.isoformat(),
-        "hashes": list(made.hashes),
-        "days": days,
-        "changed": made.changed,
-    }
+    of_its_own = {"at": made.at.isoformat(), "hashes": list(made.hashes), "changed": made.changed}
+    return {**_as_plain(made), **of_its_own}
+
+
+def _as_plain(made: Replay | Restatement | Backfill | Rollback | Forgetting) -> dict[str, Any]:
+    return {**dataclasses.asdict(made), "days": [day.isoformat() for day in made.days]}
 
 
 def anomalies_to_dict(found: Anomalies) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from eventmint.tables.plan import (
     Changes,
     LiveFile,
     TableHandle,
+    bytes_of,
     changes_since,
     files_landed_since,
     latest_instant,
@@ -105,6 +106,16 @@ class Run:
         return ((self.judged_at or self.now) + timedelta(hours=24) - EPOCH) // timedelta(microseconds=1)
 
     @property
+    def dedup_name(self) -> str:
+        """What makes two lines one event, as `quality.dedup` says it."""
+        return ", ".join(self.dedup_key or ("content",))
+
+    @property
+    def refined_under(self) -> str:
+        """What made two lines one event when silver was made; the same where there is no silver yet."""
+        return self.open("silver.events_cleaned")[0].properties.get(DEDUP, self.dedup_name)
+
+    @property
     def key_has_time(self) -> bool:
         """Whether equal events have equal times, so that only files around that time can hold them."""
         return self.dedup_key is None or "event_time" in self.dedup_key
@@ -129,9 +140,9 @@ class Run:
             days = {file.day for file in (*added, *remove) if file.day}
             self.wrote[shape.table] = Written(
                 files=noted.files + len(added),
-                size_bytes=noted.size_bytes + sum(file.size_bytes for file in added),
+                size_bytes=noted.size_bytes + bytes_of(added),
                 removed_files=noted.removed_files + len(remove),
-                removed_bytes=noted.removed_bytes + sum(file.size_bytes for file in remove),
+                removed_bytes=noted.removed_bytes + bytes_of(remove),
                 days=tuple(sorted(days.union(noted.days))),
             )
 
@@ -343,14 +354,13 @@ def refine_events(run: Run, _files: Sequence[SourceFile]) -> None:
 def _refine_step(run: Run) -> None:
     silver, shape = run.open("silver.events_cleaned")
     target = _next_seq(run.ledger, seq_of(silver))
-    key = ", ".join(run.dedup_key or ("content",))
-    stamp = dataclasses.replace(_stamp(run, target), properties={DEDUP: key})
-    restated = [e.restated_days for e in run.ledger.restatements(target - 1, target) if e.restated_days]
+    stamp = dataclasses.replace(_stamp(run, target), properties={DEDUP: run.dedup_name})
+    restated = run.ledger.days_restated(target - 1, target)
     goes_over = run.key_has_time and any(days.is_all for days in restated)
-    if silver.properties.get(DEDUP, key) != key and not goes_over:
+    if run.refined_under != run.dedup_name and not goes_over:
         other = " go over to the new one with `eventmint restate --all`," if run.key_has_time else ""
         raise FixSettings(
-            f"quality.dedup is `{key}`, but this lake was refined under `{silver.properties[DEDUP]}`.",
+            f"quality.dedup is `{run.dedup_name}`, but this lake was refined under `{run.refined_under}`.",
             f"Use that key,{other} or run into a new lake folder.",
         )
     if restated:
@@ -397,7 +407,7 @@ def _restate_days(
     run.commit(silver, shape, stamp, add=add, remove=gone)
     table, book_shape = run.open("silver.event_hours")
     if seq_of(table) == previous:  # else a crash had come between silver and its books: see _keep_books
-        held = _books_in(table, book_shape)
+        held = books_in(live_files(table, book_shape))
         kept = {hour: book for hour, book in held.items() if not _is_in(hour[0], ranges)}
         _replace_books(run, table, book_shape, held, kept | books, stamp)
     run.progress.finish("silver", _describe(Refined(books=books)))
@@ -422,7 +432,7 @@ def require_time_in_key(run: Run) -> None:
     """Raises: FixSettings: which line survives is decided over all days, so that none can be made alone."""
     if not run.key_has_time:
         raise FixSettings(
-            f"quality.dedup is `{', '.join(run.dedup_key or ())}`: without event_time it is decided over "
+            f"quality.dedup is `{run.dedup_name}`: without event_time it is decided over "
             "all days at once, and no day can be made anew by itself.",
             "Add event_time to the key, or run into a new lake folder.",
         )
@@ -537,12 +547,12 @@ def _commit_books(run: Run, change: books_of.Books, previous: int, stamp: Stamp)
     if not change:
         run.commit(table, shape, stamp)
         return
-    held = _books_in(table, shape)
+    held = books_in(live_files(table, shape))
     _replace_books(run, table, shape, held, books_of.merge(held, change), stamp)
 
 
-def _books_in(table: TableHandle, shape: Contract) -> books_of.Books:
-    return books_of.books_from_rows(read_rows(file.location for file in live_files(table, shape)))
+def books_in(files: Iterable[LiveFile]) -> books_of.Books:
+    return books_of.books_from_rows(read_rows(file.location for file in files))
 
 
 def _replace_books(
@@ -567,25 +577,21 @@ def _keep_books(run: Run) -> None:
     if seq_of(table) == seq_of(silver):
         return
     changes = changes_since(silver, events, seq_of(table))
-    held = _books_in(table, shape)
+    held = books_in(live_files(table, shape))
     before, after = (run.ledger.live_contents(seq_of(one)) for one in (table, silver))
     # Lines that only repeat what silver has changed nothing there, but are lines of their day all the same.
     if changes:
         days = {*changes.days, *_days_of_lines(run, before ^ after)}
     else:
         days = {file.day for file in live_files(silver, events) if file.day} | _days_of_lines(run, after)
-    restated = run.ledger.restatements(seq_of(table), seq_of(silver))
+    restated = run.ledger.days_restated(seq_of(table), seq_of(silver))
     kept = {
         hour: book
         for hour, book in held.items()
-        if changes and hour[0] not in days and not _is_restated(hour[0], restated)
+        if changes and hour[0] not in days and not _is_in(hour[0], restated)
     }
     counted = count_books(run, sorted(days))
     _replace_books(run, table, shape, held, {**kept, **counted}, _stamp(run, seq_of(silver)))
-
-
-def _is_restated(day: date | None, restated: Sequence[LedgerEntry]) -> bool:
-    return any(entry.restated_days and day in entry.restated_days for entry in restated)
 
 
 def _days_of_lines(run: Run, contents: frozenset[str]) -> set[date]:
@@ -666,11 +672,11 @@ class _GoldInputs:
 
     def made_anew(self, table: TableHandle, shape: Contract) -> frozenset[date]:
         """The days of a table that were restated since its batch: not brought up from what is there."""
-        restated = self._run.ledger.restatements(seq_of(table), self.seq)
+        restated = self._run.ledger.days_restated(seq_of(table), self.seq)
         if not restated:
             return frozenset()
         files = (*live_files(self.silver, contract("silver.events_cleaned")), *live_files(table, shape))
-        return frozenset(file.day for file in files if file.day and _is_restated(file.day, restated))
+        return frozenset(file.day for file in files if file.day and _is_in(file.day, restated))
 
 
 def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs) -> None:

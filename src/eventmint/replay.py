@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -26,9 +26,8 @@ from eventmint.errors import LawBroken
 from eventmint.maintenance.merge import damaged_of
 from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in, write_ledger
 from eventmint.storage import shrink_downloads
-from eventmint.storage.digests import digest_in
 from eventmint.tables.commit import Stamp
-from eventmint.tables.plan import LiveFile, live_files, may_hold_values, seq_of
+from eventmint.tables.plan import LiveFile, bytes_of, live_files, may_hold_values, seq_of
 from eventmint.values import LedgerEntry, Replay
 
 
@@ -64,10 +63,10 @@ def _look(run: Run, reason: str | None) -> tuple[dict[LiveFile, Rejudged], set[s
     """
     bronze, events = run.open("bronze.events")
     held = [file for file in live_files(bronze, events) if may_hold_values(file, events, "problem")]
-    damaged = damaged_of(run, [file for file in held if digest_in(file.location)])
+    damaged = damaged_of(run, held)
     sound = [file for file in held if file.location not in damaged]
     tasks = [_judging(run, reason, file.location) for file in sound]
-    verdicts = [*run.engine.map(rejudge, tasks, _bytes_of(sound))]
+    verdicts = [*run.engine.map(rejudge, tasks, bytes_of(sound))]
     shrink_downloads()
     return dict(zip(sound, verdicts, strict=True)), damaged
 
@@ -93,7 +92,7 @@ def _rewrite_some(run: Run, reason: str | None, wanted: Mapping[str, Rejudged], 
         )
         for number, file in enumerate(files)
     ]
-    made = [*run.engine.map(rewrite, tasks, _bytes_of(files))]
+    made = [*run.engine.map(rewrite, tasks, bytes_of(files))]
     run.commit(bronze, events, stamp, add=made, remove=files)
     done += [wanted[file.location] for file in files]
     table, shape = run.open("bronze.ingested_files")
@@ -128,10 +127,6 @@ def _stamp_of(files: Iterable[LiveFile], seq: int) -> Stamp:
     """The batch that judges these files again; a repeat after a crash is the same one."""
     names = "\n".join(file.location.rpartition("/")[2] for file in files)
     return Stamp(seq, hashlib.sha256(f"replay {seq}\n{names}".encode()).hexdigest())
-
-
-def _bytes_of(files: Sequence[LiveFile]) -> int:
-    return sum(file.size_bytes for file in files)
 
 
 def _sum_of(found: Iterable[Rejudged], damaged: Iterable[str]) -> Replay:

@@ -8,28 +8,24 @@ bring them up by the rule that they have: a restatement that is cut off is finis
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from functools import partial
 
-from eventmint.engine.parquet import read_rows
 from eventmint.errors import FixData, FixSettings
 from eventmint.maintenance.merge import damaged_of
 from eventmint.pipeline import (
-    DEDUP,
     MODELLED,
     Run,
+    books_in,
     ledger_of,
     lines_of,
     replan_on_conflict,
     require_time_in_key,
     write_ledger,
 )
-from eventmint.silver.hours import books_from_rows
 from eventmint.storage import shrink_downloads
-from eventmint.storage.digests import digest_in
-from eventmint.tables.plan import LiveFile, live_files, seq_of
+from eventmint.tables.plan import bytes_of, live_files, seq_of
 from eventmint.values import DayRange, LedgerEntry, Restatement
 
 
@@ -92,8 +88,8 @@ def _look(run: Run, asked: DayRange) -> Restatement:
             sorted({day for day, _ in lines} | held | {day for day in _days_of_books(run) if day in asked})
         ),
         lines=sum(lines.values()),
-        bytes_read=_bytes_of(live_files(*run.open("bronze.events"), between=asked.instants)),
-        replaced={name: {"files": len(files), "bytes": _bytes_of(files)} for name, files in replaced.items()},
+        bytes_read=bytes_of(live_files(*run.open("bronze.events"), between=asked.instants)),
+        replaced={name: {"files": len(files), "bytes": bytes_of(files)} for name, files in replaced.items()},
     )
 
 
@@ -102,15 +98,12 @@ def _intended(run: Run, asked: DayRange) -> DayRange:
 
     Raises: FixSettings: some days would be counted by one key and some by the other.
     """
-    silver, _ = run.open("silver.events_cleaned")
-    key = ", ".join(run.dedup_key or ("content",))
-    before = silver.properties.get(DEDUP, key)
-    if before == key:
+    if run.refined_under == run.dedup_name:
         return asked
     if all(day in asked for day in _days_of_lake(run)):
         return DayRange()
     raise FixSettings(
-        f"quality.dedup is `{key}`, but this lake was refined under `{before}`.",
+        f"quality.dedup is `{run.dedup_name}`, but this lake was refined under `{run.refined_under}`.",
         "Use that key, or restate --all days: some would be counted by one key and some by the other.",
     )
 
@@ -118,7 +111,7 @@ def _intended(run: Run, asked: DayRange) -> DayRange:
 def _require_sound(run: Run, asked: DayRange) -> None:
     """Raises: FixData: what is made anew from a damaged file would be called sound."""
     files = live_files(*run.open("bronze.events"), between=asked.instants)
-    damaged = sorted(damaged_of(run, [file for file in files if digest_in(file.location)]))
+    damaged = sorted(damaged_of(run, files))
     shrink_downloads()
     if damaged:
         raise FixData(
@@ -135,9 +128,4 @@ def _days_of_lake(run: Run) -> set[date]:
 
 
 def _days_of_books(run: Run) -> set[date]:
-    files = live_files(*run.open("silver.event_hours"))
-    return {day for day, _ in books_from_rows(read_rows(file.location for file in files))}
-
-
-def _bytes_of(files: Iterable[LiveFile]) -> int:
-    return sum(file.size_bytes for file in files)
+    return {day for day, _ in books_in(live_files(*run.open("silver.event_hours")))}

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from eventmint.audit import books_in, changed_totals, lake_totals, read_books
+from eventmint.audit import changed_totals, lake_totals, read_books
 from eventmint.bronze.ledger import Ledger
 from eventmint.contracts import ANSWERS, contract
 from eventmint.errors import FixData, FixSettings
-from eventmint.pipeline import BLOCKS, Run, ledger_in, ledger_of, replan_on_conflict
+from eventmint.pipeline import BLOCKS, Run, books_in, ledger_in, ledger_of, replan_on_conflict
 from eventmint.storage import missing
 from eventmint.suppressed import forgotten_seq
 from eventmint.tables.catalog import LakeCatalog
@@ -209,8 +209,4 @@ def _files_then(catalog: LakeCatalog, name: str, seq: int) -> list[LiveFile]:
 
 def _only_in(one: Ledger, other: Ledger) -> tuple[str, ...]:
     """The paths of the file versions that only one of two ledgers knows."""
-
-    def versions(ledger: Ledger) -> set[tuple[str, str]]:
-        return {(entry.path, entry.version) for entry in ledger.entries if entry.is_of_file}
-
-    return tuple(sorted({path for path, _ in versions(one) - versions(other)}))
+    return tuple(sorted({path for path, _ in one.versions - other.versions}))

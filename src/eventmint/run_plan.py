@@ -177,11 +177,6 @@ def noted_files(catalog: LakeCatalog) -> Ledger:
     return ledger_of(catalog) if contract("bronze.ingested_files") in catalog.tables() else Ledger()
 
 
-def versions(ledger: Ledger) -> set[tuple[str, str]]:
-    """Return path and version of each file that a ledger knows."""
-    return {(entry.path, entry.version) for entry in ledger.entries if entry.is_of_file}
-
-
 def planned_files(made: Rehearsal) -> tuple[PlannedFile, ...]:
     """Return what a run has made of its files."""
     entries = {(entry.path, entry.version): entry for entry in made.run.ledger.entries if entry.is_of_file}

@@ -289,6 +289,10 @@ class Totals:
     key_conflicts: int = 0
     suppressed: int = 0
 
+    def __add__(self, other: Totals) -> Totals:
+        terms = asdict(self)
+        return Totals(**{name: count + getattr(other, name) for name, count in terms.items()})
+
     def __sub__(self, other: Totals) -> Totals:
         terms = asdict(self)
         return Totals(**{name: count - getattr(other, name) for name, count in terms.items()})

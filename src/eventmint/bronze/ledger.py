@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from eventmint.contracts import contract
 from eventmint.engine.parquet import arrow_schema
-from eventmint.values import LedgerEntry, SourceFile
+from eventmint.values import DayRange, LedgerEntry, SourceFile
 
 
 class Ledger:
@@ -93,6 +93,15 @@ class Ledger:
         """The batches after `since`, up to `until`, that make days anew."""
         last = self.seq if until is None else until
         return [entry for entry in self.entries if entry.restated_days and since < entry.seq <= last]
+
+    def days_restated(self, since: int, until: int) -> list[DayRange]:
+        """The days that the batches after `since`, up to `until`, make anew."""
+        return [entry.restated_days for entry in self.restatements(since, until) if entry.restated_days]
+
+    @property
+    def versions(self) -> set[tuple[str, str]]:
+        """Path and version of each file that is known."""
+        return {(entry.path, entry.version) for entry in self.entries if entry.is_of_file}
 
     def is_forgetting(self, seq: int) -> bool:
         """Whether a batch takes people out of everything."""

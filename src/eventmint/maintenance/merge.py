@@ -20,6 +20,7 @@ from eventmint.tables.plan import (
     COMPACTION,
     LiveFile,
     TableHandle,
+    bytes_of,
     live_files,
     lower_bound,
     newest_files,
@@ -106,16 +107,15 @@ def _merge_some(run: Run, session: Session, name: str, find: Find, merged: Merge
     added = [file for file in find(table, shape) if file.location not in before]
     merged.files_before += len(removed)
     merged.files_after += len(added)
-    merged.bytes_before += sum(file.size_bytes for file in removed)
-    merged.bytes_after += sum(file.size_bytes for file in added)
+    merged.bytes_before += bytes_of(removed)
+    merged.bytes_after += bytes_of(added)
     shrink_downloads()
 
 
 def damaged_of(run: Run, files: Sequence[LiveFile]) -> set[str]:
     """Return the locations of the files that are not what was written."""
-    size_bytes = sum(file.size_bytes for file in files)
     locations = [file.location for file in files]
-    sound = run.engine.map(is_intact, locations, size_bytes)
+    sound = run.engine.map(is_intact, locations, bytes_of(files))
     return {location for location, is_sound in zip(locations, sound, strict=True) if not is_sound}
 
 

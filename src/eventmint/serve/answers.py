@@ -59,8 +59,12 @@ class State:
 
 def published_state(settings: Settings) -> State:
     """Return what is published on this machine. Raises: FixData: nothing yet."""
-    limits = Limits(settings.query.max_seconds, settings.query.memory_mb)
-    return State(published_database(settings), limits)
+    return State(published_database(settings), limits_of(settings))
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return what a question may take."""
+    return Limits(settings.query.max_seconds, settings.query.memory_mb)
 
 
 def answer(database: Path, name: str, start: date | None, end: date | None) -> pa.Table:

@@ -102,6 +102,10 @@ def live_files(
     return [] if snapshot is None else _files_in(table, contract, snapshot, days, between)
 
 
+def bytes_of(files: Iterable[LiveFile]) -> int:
+    return sum(file.size_bytes for file in files)
+
+
 def files_after(table: TableHandle, contract: Contract, seq: int) -> list[LiveFile] | None:
     """Return the files that the table had after batch `seq`; None where that state is not kept."""
     # The newest one: what was compacted then is the same rows in fewer files.

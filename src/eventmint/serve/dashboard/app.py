@@ -28,7 +28,6 @@ from eventmint.serve.dashboard.guard import Guard, names_of
 from eventmint.serve.dashboard.openapi import openapi
 from eventmint.serve.dashboard.questions import API, Asking, Question, Values, read_values
 from eventmint.serve.dashboard.replies import compact, document_reply, refusal, table_reply
-from eventmint.serve.limits import Limits
 from eventmint.serve.pages import html
 from eventmint.storage.trouble import telling_trouble
 
@@ -50,7 +49,7 @@ class Dashboard:
     def __init__(self, settings: Settings, database: Callable[[], Path]) -> None:
         self._settings = settings
         self._database = database
-        self._limits = Limits(settings.query.max_seconds, settings.query.memory_mb)
+        self._limits = answers.limits_of(settings)
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._views: OrderedDict[str, bytes] = OrderedDict()
         self._views_lock = threading.Lock()
