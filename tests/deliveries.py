@@ -11,6 +11,7 @@ import gzip
 import itertools
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -121,6 +122,17 @@ class Shop:
             **{"run__workers": 1, "source__settle_seconds": 0.0, **self.settings},
         )
         return Lake(lake.settings, self.progress)
+
+    def keep(self) -> Shop:
+        """Keep the shop as it is, for `put_back`."""
+        shutil.copytree(self.folder, self.folder.with_name("image"))
+        return self
+
+    def put_back(self) -> Shop:
+        """Bring the shop back as it was kept, where it lay: its tables know their files by absolute path."""
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.folder.with_name("image"), self.folder)
+        return self
 
     def deliver(self, name: str, *lines: Row | bytes) -> Path:
         """Put a file with these lines into the source, in place of the one of the same name."""

@@ -55,6 +55,13 @@ def start(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
     return process
 
 
+def exit_code_of(function: Callable[..., object], *arguments: Any) -> int | None:
+    """Do this in a process and return how it ended."""
+    process = start(function, *arguments)
+    process.join()
+    return process.exitcode
+
+
 def run_until(folder: Path, settings: dict[str, Any], now: datetime, number: int) -> None:
     """Run a shop's lake, and be killed at the crash point that is reached as the `number`-th."""
     reached = 0

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-from collections.abc import Callable
 
 import pytest
+from asking import Ask, asking
 from deliveries import Shop, event, state_of
 from forget.people import ANNA, found_in, of_anna, shop_in
-
-from eventmint.cli import main
-
-Ask = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -23,24 +18,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop.run()
     text = '[lake]\nroot = "lake"\n[run]\nworkers = 1\n[privacy]\nkey_file = "kept/forgotten.key"\n'
     (shop.folder / "eventmint.toml").write_text(text)
-    shutil.copytree(shop.folder, shop.folder.with_name("image"))
-    return shop
+    return shop.keep()
 
 
 @pytest.fixture
 def shop(built: Shop) -> Shop:
-    shutil.rmtree(built.folder)
-    shutil.copytree(built.folder.with_name("image"), built.folder)
-    return built
+    return built.put_back()
 
 
 @pytest.fixture
 def ask(shop: Shop, capsys: pytest.CaptureFixture[str]) -> Ask:
-    def asked(*arguments: object) -> tuple[int, str, str]:
-        code = main(["--config", str(shop.folder / "eventmint.toml"), *map(str, arguments)])
-        return (code, *capsys.readouterr())
-
-    return asked
+    return asking(shop, capsys)
 
 
 def test_a_dry_run_tells_the_plan_and_changes_nothing(shop: Shop, ask: Ask) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
-import forked
 import pytest
 from forget.deaths import forget_and_die, run_and_tell
 from forget.people import delivery, shop_in, what_it_holds
+from forked import exit_code_of
 
 from eventmint.errors import FixData
 
@@ -36,11 +35,10 @@ def test_a_forgetting_killed_anywhere_ends_where_it_would_have_ended(tmp_path: P
             shop.run()
     shop, never = shops
     expected = repr(what_it_holds(never))
-    image, told = tmp_path / "image", tmp_path / "told"
-    shutil.copytree(shop.folder, image)
+    told = tmp_path / "told"
+    shop.keep()
     for point in DEADLY:
-        shutil.rmtree(shop.folder)
-        shutil.copytree(image, shop.folder)
+        shop.put_back()
         assert exit_code_of(forget_and_die, shop.folder, point) == -signal.SIGKILL, point
         if point == "commit bronze.ingested_files: after":
             with pytest.raises(FixData, match="a forgetting was cut off"):
@@ -49,9 +47,3 @@ def test_a_forgetting_killed_anywhere_ends_where_it_would_have_ended(tmp_path: P
         found: dict[str, Any] = json.loads(told.read_text())
         assert (found["broken"], found["found"]) == ([], []), point
         assert found["holds"] == expected, point
-
-
-def exit_code_of(function: Any, *arguments: Any) -> int | None:
-    process = forked.start(function, *arguments)
-    process.join()
-    return process.exitcode

@@ -4,14 +4,13 @@ and the next maintenance end where they would have ended, and nothing that was s
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import forked
 from deliveries import Shop, event, random_events
+from forked import exit_code_of
 from maintenance.deaths import look_and_maintain, maintain_and_die, maintain_and_trace
 
 MERGED = ("bronze.events", "silver.events_cleaned", "gold.daily_users", "gold.daily_sessions", "ops.runs")
@@ -36,23 +35,15 @@ def test_maintenance_killed_anywhere_ends_where_it_would_have_ended(tmp_path: Pa
     for name in ("a", "b", "c"):
         shop.deliver(name, *random_events(rng, 9), event(), b"{")
         shop.run()
-    image = tmp_path / "image"
-    shutil.copytree(shop.folder, image)
+    shop.keep()
     assert exit_code_of(maintain_and_trace, shop.folder, told) == 0
     finished: dict[str, Any] = json.loads(told.read_text())
     assert set(finished.pop("met")) == POINTS
     assert finished["broken"] == finished["left"] == []
     for point in DEADLY:
-        shutil.rmtree(shop.folder)
-        shutil.copytree(image, shop.folder)
+        shop.put_back()
         assert exit_code_of(maintain_and_die, shop.folder, point) == -signal.SIGKILL, point
         assert exit_code_of(look_and_maintain, shop.folder, told) == 0, point
         found = json.loads(told.read_text())
         assert found.pop("seen") == finished["published"], point
         assert found == finished, point
-
-
-def exit_code_of(function: Any, *arguments: Any) -> int | None:
-    process = forked.start(function, *arguments)
-    process.join()
-    return process.exitcode

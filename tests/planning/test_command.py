@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from asking import Ask, asking
 from deliveries import Shop, event, view
-
-from eventmint.cli import main
-
-Ask = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -28,11 +24,7 @@ def shop(tmp_path: Path) -> Shop:
 
 @pytest.fixture
 def ask(shop: Shop, capsys: pytest.CaptureFixture[str]) -> Ask:
-    def asked(*arguments: object) -> tuple[int, str, str]:
-        code = main(["--config", str(shop.folder / "eventmint.toml"), *map(str, arguments)])
-        return (code, *capsys.readouterr())
-
-    return asked
+    return asking(shop, capsys)
 
 
 def test_a_plan_is_shown_saved_done_and_then_stale(shop: Shop, ask: Ask, tmp_path: Path) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import gzip
-import io
 import json
 import os
-import shutil
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import oracle
 import pytest
+from asking import Ask, Terminal, asking
 from deliveries import NOW, Shop, event, state_of, text_of
 
 from eventmint.cli import main
@@ -22,16 +20,6 @@ WIDER = [*oracle.EVENT_TYPES, "refund"]
 REFUND = event(event_type="refund")
 LONG = b"no event " + b"x" * 5_000
 BAD = (b"\xff\xfe not UTF-8 \x80", b"{\r", b"\x00\x1b[31m", b"[1,2]", b'{"user_id": "\xc3"}')
-
-
-class Terminal(io.StringIO):
-    """Somebody who types."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-Ask = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -43,25 +31,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     (shop.folder / "eventmint.toml").write_text(
         f'[lake]\nroot = "lake"\n[contract]\nevent_types = {json.dumps(WIDER)}\n[run]\nworkers = 1\n'
     )
-    shutil.copytree(shop.folder, shop.folder.with_name("image"))
-    return shop
+    return shop.keep()
 
 
 @pytest.fixture
 def shop(built: Shop) -> Shop:
-    """A lake as it was: in the same place, for tables know their files by absolute path."""
-    shutil.rmtree(built.folder)
-    shutil.copytree(built.folder.with_name("image"), built.folder)
-    return built
+    return built.put_back()
 
 
 @pytest.fixture
 def ask(shop: Shop, capsys: pytest.CaptureFixture[str]) -> Ask:
-    def asked(*arguments: object) -> tuple[int, str, str]:
-        code = main(["--config", str(shop.folder / "eventmint.toml"), *map(str, arguments)])
-        return (code, *capsys.readouterr())
-
-    return asked
+    return asking(shop, capsys)
 
 
 # --- replay ----------------------------------------------------------------------------------------------

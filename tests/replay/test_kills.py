@@ -4,14 +4,13 @@ one ends where the first would have ended."""
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import forked
 from deliveries import Shop, event, random_events
+from forked import exit_code_of
 from proofs.stage import POINTS, what_readers_see
 from replay.deaths import look_and_replay, replay_and_die, replay_and_trace
 
@@ -32,23 +31,15 @@ def test_a_replay_killed_anywhere_ends_where_it_would_have_ended(tmp_path: Path)
     shop.deliver("b", event(), refunds[1], event(event_type="refund", user_id=""), refunds[2])
     shop.run()
     before = what_readers_see(shop)
-    image = tmp_path / "image"
-    shutil.copytree(shop.folder, image)
+    shop.keep()
     assert exit_code_of(replay_and_trace, shop.folder, told) == 0
     finished: dict[str, Any] = json.loads(told.read_text())
     assert set(finished.pop("met")) == POINTS - NEVER
     assert finished.pop("broken") == finished["left"] == []
     for point in DEADLY:
-        shutil.rmtree(shop.folder)
-        shutil.copytree(image, shop.folder)
+        shop.put_back()
         assert exit_code_of(replay_and_die, shop.folder, point) == -signal.SIGKILL, point
         assert exit_code_of(look_and_replay, shop.folder, told) == 0, point
         found = json.loads(told.read_text())
         assert found.pop("seen") in (before, finished["published"]), point
         assert found == finished, point
-
-
-def exit_code_of(function: Any, *arguments: Any) -> int | None:
-    process = forked.start(function, *arguments)
-    process.join()
-    return process.exitcode

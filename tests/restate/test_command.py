@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from random import Random
 
 import pytest
+from asking import Terminal
 from deliveries import Shop, event, random_events, state_of
 from made_tables import made_tables, tables_of
 
 from eventmint.cli import main
-
-
-class Terminal(io.StringIO):
-    """Somebody who types."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture

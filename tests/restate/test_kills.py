@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import forked
 from deliveries import Shop, event, random_events
+from forked import exit_code_of
 from proofs.stage import POINTS, what_readers_see
 from restate.deaths import look_and_run, restate_and_die, restate_and_trace
 
@@ -36,15 +35,13 @@ def test_a_restatement_killed_anywhere_ends_where_it_would_have_ended(tmp_path: 
     shop.deliver("a", *random_events(Random(3), 9), event(), event(quantity=4), b"\xff")
     shop.run()
     before = what_readers_see(shop)
-    image = tmp_path / "image"
-    shutil.copytree(shop.folder, image)
+    shop.keep()
     assert exit_code_of(restate_and_trace, shop.folder, told) == 0
     finished: dict[str, Any] = json.loads(told.read_text())
     assert set(finished.pop("met")) == POINTS - NEVER
     assert finished.pop("broken") == finished["left"] == []
     for point in DEADLY:
-        shutil.rmtree(shop.folder)
-        shutil.copytree(image, shop.folder)
+        shop.put_back()
         assert exit_code_of(restate_and_die, shop.folder, point) == -signal.SIGKILL, point
         assert exit_code_of(look_and_run, shop.folder, told) == 0, point
         found = json.loads(told.read_text())
@@ -57,9 +54,3 @@ def without_time(found: dict[str, Any]) -> dict[str, Any]:
     entries = [entry for entry in found["ledger"] if "status='restated'" not in entry]
     assert len(found["ledger"]) == len(entries) + 1
     return {**found, "ledger": entries}
-
-
-def exit_code_of(function: Any, *arguments: Any) -> int | None:
-    process = forked.start(function, *arguments)
-    process.join()
-    return process.exitcode

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from asking import Ask, asking
 from deliveries import Shop, event, state_of, view
-
-from eventmint.cli import main
-
-Ask = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -23,16 +18,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop.deliver("b", event(user_id="u2", price=8), b"{")
     shop.run()
     (shop.folder / "eventmint.toml").write_text('[lake]\nroot = "lake"\n[run]\nworkers = 1\n')
-    shutil.copytree(shop.folder, shop.folder.with_name("image"))
-    return shop
+    return shop.keep()
 
 
 @pytest.fixture
 def shop(built: Shop) -> Shop:
-    """A lake as it was: in the same place, for tables know their files by absolute path."""
-    shutil.rmtree(built.folder)
-    shutil.copytree(built.folder.with_name("image"), built.folder)
-    return built
+    return built.put_back()
 
 
 @pytest.fixture
@@ -42,11 +33,7 @@ def first(shop: Shop) -> str:
 
 @pytest.fixture
 def ask(shop: Shop, capsys: pytest.CaptureFixture[str]) -> Ask:
-    def asked(*arguments: object) -> tuple[int, str, str]:
-        code = main(["--config", str(shop.folder / "eventmint.toml"), *map(str, arguments)])
-        return (code, *capsys.readouterr())
-
-    return asked
+    return asking(shop, capsys)
 
 
 def test_a_dry_run_tells_the_plan_and_changes_nothing(shop: Shop, first: str, ask: Ask) -> None:
