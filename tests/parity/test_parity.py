@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import REPOSITORY
 from deliveries import NOW, Row, Shop, assert_lake_is, event, random_events, rows_of
+from forget.people import ANNA, BEN, REFUNDS, delivery, found_in, shop_in, what_it_holds
 from proofs.forms import form
 
 from eventmint.config import load_settings
@@ -32,6 +33,7 @@ from eventmint.errors import FixSettings
 from eventmint.lake import Lake, open_lake
 from eventmint.sources.sample import SampleSettings, generate
 from eventmint.tables.plan import live_files
+from eventmint.values import DayRange
 
 if TYPE_CHECKING:
     from eventmint.engine.spark_engine import SparkEngine, SparkWork
@@ -402,3 +404,34 @@ def test_maintenance_on_spark_changes_no_row_and_is_done_after_once(tmp_path: Pa
     shop.deliver("c", *random_events(rng, 5), event())
     shop.run()
     assert_lake_is(shop.lake, shop.expected())
+
+
+def test_what_changes_history_makes_the_same_lake(tmp_path: Path) -> None:
+    """A replay under a contract that allows more, people forgotten who come again, a restatement."""
+    shops = {engine: shop_in(tmp_path / engine, run__engine=engine) for engine in ENGINES}
+
+    def deliver(name: str, seed: int) -> None:
+        for shop in shops.values():
+            shop.deliver_text(name, delivery(seed, with_the_forgotten=True))
+            shop.run()
+
+    def assert_equal(*, suppressed: int) -> None:
+        one, other = map(what_it_holds, shops.values())
+        for name in one:
+            assert one[name] == other[name], name
+        for shop in shops.values():
+            assert shop.lake.totals().suppressed == suppressed
+            assert [place for place in found_in(shop.folder) if not place.startswith("source/")] == []
+        assert [str(law) for law in shops["spark"].lake.verify(deep=True) if not law.holds] == []
+
+    deliver("a", 1)
+    for shop in shops.values():
+        shop.settings = {**shop.settings, **REFUNDS}
+        assert shop.lake.replay_quarantine(now=NOW + timedelta(seconds=1)).changed
+        made = shop.lake.forget([ANNA, BEN], now=NOW + timedelta(seconds=2))
+        assert (made.new, made.valid, made.quarantined) == (2, 5, 6)
+    assert_equal(suppressed=11)
+    deliver("b", 2)
+    for shop in shops.values():
+        shop.lake.restate(DayRange(), now=NOW + timedelta(seconds=3))
+    assert_equal(suppressed=22)
