@@ -19,6 +19,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from warm_cli import warm_eventmint
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "PIPELINE_DOCUMENTATION.md", "docs/tutorial.md")
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
@@ -71,13 +73,19 @@ def played(session: Sequence[str], folder: Path) -> list[str]:
         script.append(f"printf {_END_OF_BLOCK}")
     places = {
         "EVENTS": str(REPOSITORY / "sample-data/events/year=2026/month=01/day=15/hour=10"),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "COLUMNS": "160",
     }
     shell = [shutil.which("bash") or "sh", "-c", "\n".join(script)]
-    ended = subprocess.run(
-        shell, cwd=folder, env=os.environ | places, capture_output=True, text=True, check=False
-    )
+    with tempfile.TemporaryDirectory() as place, warm_eventmint(Path(place)) as quick:
+        path = f"{quick}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        ended = subprocess.run(
+            shell,
+            cwd=folder,
+            env=os.environ | places | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     said = ended.stdout.replace(str(folder), "/srv")
     return ["".join(f"{line.rstrip()}\n" for line in one.splitlines()) for one in said.split(_END_OF_BLOCK)][
         :-1

@@ -190,13 +190,7 @@ class _LineFaultError(Exception):
 
 def parse_json(text: str) -> object:
     """Return the value of a JSON text that `json_depth` accepts; numbers stay as written (`JsonNumber`)."""
-    return json.loads(
-        text,
-        object_pairs_hook=_object_of,
-        parse_int=JsonNumber,
-        parse_float=JsonNumber,
-        parse_constant=_refuse_constant,
-    )
+    return _DECODER.decode(text)
 
 
 def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -210,6 +204,14 @@ def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> object:
     raise AssertionError(f"the recogniser let {name} through")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object_of,
+    parse_int=JsonNumber,
+    parse_float=JsonNumber,
+    parse_constant=_refuse_constant,
+)
 
 
 def canonical_json(value: object) -> str:
@@ -272,7 +274,8 @@ def _read_object(line: bytes, max_line_bytes: int) -> dict[str, object]:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
         raise _LineFaultError("not_utf8") from None
-    if bracket_depth(text) > MAX_DEPTH:
+    # So few brackets cannot nest too deep: their depth need not be found out.
+    if text.count("{") + text.count("[") > MAX_DEPTH and bracket_depth(text) > MAX_DEPTH:
         raise _LineFaultError("nesting_too_deep")
     if json_depth(text) is None:
         raise _LineFaultError("json_invalid")

@@ -16,7 +16,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
@@ -327,10 +329,16 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     return flat
 
 
-def known_keys() -> dict[str, type]:
+@cache
+def known_keys() -> Mapping[str, type]:
     """Every dotted key with its type."""
-    types = get_type_hints(Settings)
-    return {f"{s}.{k}": t for s in SECTIONS for k, t in get_type_hints(types[s]).items()}
+    sections = _section_types()
+    return MappingProxyType({f"{s}.{k}": t for s in SECTIONS for k, t in get_type_hints(sections[s]).items()})
+
+
+@cache
+def _section_types() -> Mapping[str, Any]:
+    return MappingProxyType(get_type_hints(Settings))
 
 
 def default_toml() -> str:
@@ -366,13 +374,12 @@ def _parse_text(dotted: str, text: str, where: str) -> Any:
 
 
 def _build(section: str, values: Mapping[str, Any], origins: Mapping[str, str]) -> Any:
-    cls = get_type_hints(Settings)[section]
-    kinds = get_type_hints(cls)
+    cls = _section_types()[section]
     given = {}
     for item in dataclasses.fields(cls):
         dotted = f"{section}.{item.name}"
         if dotted in values:
-            given[item.name] = _coerce(dotted, values[dotted], kinds[item.name], origins[dotted])
+            given[item.name] = _coerce(dotted, values[dotted], known_keys()[dotted], origins[dotted])
     return cls(**given)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, SSOTokenLoadError, UnauthorizedSSOTokenError
@@ -110,6 +112,15 @@ def test_an_ended_sign_in_is_told(err: Exception) -> None:
 
 def test_an_error_of_somebody_else_stays_what_it_is() -> None:
     assert told_of(ValueError("x")) is None
+
+
+def test_a_command_about_a_lake_in_a_folder_does_not_load_what_talks_to_aws(sample_lake: Path) -> None:
+    told = (
+        "import sys; from eventmint.cli import main; "
+        "sys.exit(main(['verify', '--json']) or 10 * ('botocore' in sys.modules))"
+    )
+    ended = subprocess.run([sys.executable, "-c", told], cwd=sample_lake, capture_output=True, check=False)
+    assert ended.returncode == 0, ended
 
 
 def test_without_boto3_it_names_the_extra(

@@ -169,15 +169,17 @@ class Yard:
         return self.shop.catalog.states if isinstance(self.shop, MemoryShop) else {}
 
     def rebuilt(self, texts: set[bytes]) -> dict[str, list[Row]]:
-        """The tables of a lake that was built from these texts in one run."""
+        """The tables of a lake that was built in one run from these texts: in memory, only rows count."""
         folder = self.shop.folder.with_name("rebuilt")
         shutil.rmtree(folder, ignore_errors=True)
-        shop = Shop(folder, self.shop.settings) if self.is_real else MemoryShop(folder, self.shop.settings)
-        shop.source.mkdir(parents=True)
-        for number, text in enumerate(sorted(texts)):
-            shop.deliver_text(str(number), text)
-        assert shop.run().laws_hold
-        return tables_of(shop.lake)
+        with pytest.MonkeyPatch.context() as patch:
+            play_in_memory(patch)
+            shop = MemoryShop(folder, self.shop.settings)
+            shop.source.mkdir(parents=True)
+            for number, text in enumerate(sorted(texts)):
+                shop.deliver_text(str(number), text)
+            assert shop.run().laws_hold
+            return tables_of(shop.lake)
 
 
 # --- A history -------------------------------------------------------------------------------------------

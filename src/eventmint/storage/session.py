@@ -7,6 +7,7 @@ machine; `AWS_ENDPOINT_URL` for an emulator); nothing is read from or written to
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -143,6 +144,8 @@ def telling() -> Iterator[None]:
 
 def told_of(err: Exception) -> EventmintError | None:
     """Return an error of boto3 as one that says what to do; None for an error of somebody else."""
+    if "botocore" not in sys.modules:  # then it is: a lake in a folder need not load all that to know
+        return None
     try:
         from boto3.exceptions import S3UploadFailedError
         from botocore import exceptions as vendor

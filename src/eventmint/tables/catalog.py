@@ -42,6 +42,7 @@ from eventmint.errors import EventmintError, FixData, FixSettings
 from eventmint.storage import is_s3
 from eventmint.storage.local import make_folder
 from eventmint.storage.trouble import machine_trouble
+from eventmint.tables.avro import know_layouts
 from eventmint.tables.plan import KNOWN_SINCE, TableHandle, address, uri_of
 
 _TYPES: dict[str, IcebergType] = {
@@ -64,6 +65,7 @@ _PROPERTIES = {
     "write.metadata.metrics.default": "counts",
 }
 
+know_layouts()
 
 # How long a writer waits for readers of the catalog, and for a writer of another table.
 SQLITE_WAITS_SECONDS = 30.0
