@@ -11,6 +11,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from cut_off import CutOff, at_every_point
 from deliveries import NOW, Row, Shop, event, rows_of, text_of
@@ -19,7 +20,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from made_tables import made_tables, tables_of
 from memory_shops import MemoryShop, play_in_memory
-from other_programs import compact, drop
+from other_programs import compact, drop, rewrite
 from retention.shops import DAYS, LIMITS, day, deliver_days, events_of, limits
 
 from eventmint.errors import FixData, FixSettings
@@ -261,6 +262,28 @@ def test_what_can_be_made_again_is_and_no_closed_day_is_emptied(shop: MemoryShop
         closed = [row for row in held[name] if row["event_date"] < day(2)]
         assert [row for row in found[name] if row["event_date"] < day(2)] == closed, name
     assert broken(shop.lake) == []
+
+
+@pytest.mark.parametrize("table", ["silver.events_cleaned", "gold.user_activity", BOOKS])
+def test_what_is_altered_in_a_closed_day_is_found_as_long_as_anything_tells(
+    shop: MemoryShop, table: str
+) -> None:
+    retain(shop)
+
+    def without_one(rows: pa.Table, _day: date | None) -> pa.Table:
+        closed = [n for n, when in enumerate(rows["event_date"].to_pylist()) if when == day(3)]
+        return rows.filter(pa.array([n not in closed[:1] for n in range(rows.num_rows)], pa.bool_()))
+
+    rewrite(shop.lake, table, without_one)
+    assert {str(day(3)) in law.subject for law in shop.lake.verify() if not law.holds} == {True}
+
+
+def test_deep_verification_tells_which_days_are_counted_and_not_proven(shop: MemoryShop) -> None:
+    retain(shop)
+    told = [law.subject for law in shop.lake.verify(deep=True) if "not proven" in law.terms]
+    assert [subject[-10:] for subject in told] == [str(day(ago)) for ago in (5, 4, 3)]
+    assert "silver.events_cleaned" in told[-1]
+    assert "silver.events_cleaned" not in told[0]
 
 
 # --- Refusals --------------------------------------------------------------------------------------------
