@@ -31,7 +31,7 @@ def test_old_rows_go_from_the_bucket_and_late_ones_do_not_come_back(client: Any)
     lake = eventmint.open_lake(
         lake__root=NAMES.lake, source__path=NAMES.source, lake__database="", aws__id=NAMES.id, **LIMITS
     )
-    deliver(client, "a", text_of(*(row for ago in (7, 4, 1, 0) for row in events_of(ago, ago))))
+    deliver(client, "a", text_of(*(row for ago in (7, 4, 2, 0) for row in events_of(ago, ago))))
     lake.run(now=NOW)
     before = tables_of(lake)
     made = lake.retain(now=NOW + timedelta(hours=1), purge=True)

@@ -91,6 +91,8 @@ def test_each_layer_keeps_its_own_days_and_the_books_all_of_them(shop: MemorySho
 
 
 def test_what_came_stays_counted(shop: MemoryShop) -> None:
+    shop.deliver("day 6", event(quantity=5))  # what it had said goes, and had not counted any more
+    shop.run()
     before = shop.lake.totals()
     retain(shop)
     after = shop.lake.totals()
