@@ -34,6 +34,7 @@ ABOUT = {
     "lake": "Where the tables are.",
     "run": "How a run computes.",
     "quality": "What is one event twice, and how many bad lines are too many.",
+    "retention": "For how many days each layer is kept: [retention](../retention.md).",
     "privacy": "The key by which [forgotten people](../forgetting.md) are known.",
     "query": "What a query of an analyst may take.",
     "report": "What [report and dashboard](../dashboard.md) show.",

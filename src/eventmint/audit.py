@@ -17,12 +17,12 @@ from eventmint.contracts import ANSWERS, contract
 from eventmint.engine.protocol import Session
 from eventmint.errors import LawBroken
 from eventmint.laws import DayBook
-from eventmint.pipeline import Run, books_in, count_books
+from eventmint.pipeline import Run, books_in, count_books, lines_of
 from eventmint.silver.hours import Books, HourBook
 from eventmint.storage import missing
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.plan import changes_since, live_files, row_count
-from eventmint.values import Law, Totals
+from eventmint.values import DayRange, Law, Totals
 
 _CHECKED_TABLES = ("bronze.events", "silver.events_cleaned", *(f"gold.{answer}" for answer in ANSWERS))
 _BOOK_TERMS = tuple(item.name for item in dataclasses.fields(HourBook))
@@ -58,14 +58,25 @@ def laws_of_everything(run: Run) -> tuple[Law, ...]:
     days = {day for day, _ in noted} | {
         file.day for file in live_files(run.catalog.load(silver), silver) if file.day
     }
-    counted = count_books(run, sorted(days))
+    counted = count_books(run, sorted(day for day in days if not run.is_closed(day)))
+    closed = {hour: book for hour, book in noted.items() if run.is_closed(hour[0])}
     return (
         *laws.laws_of_files(run.ledger.entries),
         *rows,
         *_laws_of_lake(run, counted),
-        *laws.laws_of_days(_day_books(run, days, counted)),
-        *_laws_of_books(noted, counted),
+        *_laws_of_closed_days(run),
+        *laws.laws_of_days(_day_books(run, days, counted | closed)),
+        *_laws_of_books({hour: book for hour, book in noted.items() if hour not in closed}, counted),
     )
+
+
+def _laws_of_closed_days(run: Run) -> Iterator[Law]:
+    """No line is left in bronze of a day that nothing is made of any more."""
+    if closed_before := run.ledger.horizons.get("bronze"):
+        contents = frozenset(entry.sha256 for entry in run.ledger.entries if entry.has_lines and entry.sha256)
+        left = lines_of(run, DayRange(end=closed_before), contents)
+        subject = f"bronze.events before {closed_before}"
+        yield Law("rows", subject, "valid lines that retention has left = 0", sum(left.values()), 0)
 
 
 def read_books(catalog: LakeCatalog) -> Books:
@@ -81,8 +92,9 @@ def lake_totals(ledger: Ledger, books: Books) -> Totals:
         lines=sum(entry.lines for entry in counted),
         blank=sum(entry.blank for entry in counted),
         valid=sum(book.valid for book in books.values()),
-        quarantined=sum(entry.quarantined for entry in counted),
-        suppressed=sum(entry.lines_suppressed or 0 for entry in counted),
+        quarantined=sum(entry.quarantined + (entry.quarantined_retained or 0) for entry in counted),
+        retained=sum(entry.lines_retained for entry in counted),
+        suppressed=sum(entry.lines_suppressed or 0 for entry in ledger.entries),
         events=sum(book.events for book in books.values()),
         duplicates=sum(book.duplicates for book in books.values()),
         key_conflicts=sum(book.key_conflicts for book in books.values()),
@@ -108,7 +120,7 @@ def _laws_of_lake(run: Run, books: Books) -> Iterator[Law]:
         ledger_rows=sum(entry.valid + entry.quarantined for entry in counted),
         bronze_rows=row_count(run.catalog.load(contract("bronze.events"))),
         live_valid=sum(ledger.entry_of(sha256).valid for sha256 in ledger.live_contents()),
-        lake=lake_totals(ledger, books),
+        lake=lake_totals(ledger, {hour: book for hour, book in books.items() if not run.is_closed(hour[0])}),
     )
 
 
@@ -157,6 +169,7 @@ def _day_books(run: Run, wanted: Iterable[date], books: Books) -> dict[date, Day
         (funnel_revenue,) = _sums(run, session, "conversion_funnel", days, "revenue")
         (hourly_revenue,) = _sums(run, session, "hourly_revenue", days, "total_revenue")
     found = {}
+    horizons = run.ledger.horizons
     for day in days:
         total = sum((book for (when, _), book in books.items() if when == day), HourBook())
         found[day] = DayBook(
@@ -170,6 +183,9 @@ def _day_books(run: Run, wanted: Iterable[date], books: Books) -> dict[date, Day
             category_revenue=category_revenue.get(day, Decimal(0)),
             funnel_revenue=funnel_revenue.get(day, Decimal(0)),
             hourly_revenue=hourly_revenue.get(day, Decimal(0)),
+            is_closed=run.is_closed(day),
+            has_silver=day >= horizons.get("silver", day),
+            has_gold=day >= horizons.get("gold", day),
         )
     return found
 

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from eventmint.errors import FixSettings
 from eventmint.mappings import EVENTS, read_mapping
-from eventmint.values import EVENT_COLUMNS, EVENT_TYPES, EventMapping, EventRules
+from eventmint.values import EVENT_COLUMNS, EVENT_TYPES, LAYERS, EventMapping, EventRules
 
 CONFIG_FILE = "eventmint.toml"
 ENV_PREFIX = "EVENTMINT_"
@@ -34,6 +34,7 @@ MAX_QUERY_SECONDS = 86_400
 MAX_MAINTAIN_SECONDS = 86_400
 MAX_REPORT_PRODUCTS = 10_000
 MAX_LATE_MINUTES = 5_256_000  # ten years
+MAX_RETENTION_DAYS = 36_500
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,20 @@ class LineageSettings:
 
 
 @dataclass(frozen=True)
+class RetentionSettings:
+    bronze_days: int = 0
+    quarantine_days: int = 0
+    silver_days: int = 0
+    gold_days: int = 0
+
+    @property
+    def days(self) -> dict[str, int]:
+        """For how many days each layer is kept that is not kept for ever."""
+        found = {layer: getattr(self, f"{layer}_days") for layer in LAYERS}
+        return {layer: days for layer, days in found.items() if days}
+
+
+@dataclass(frozen=True)
 class PrivacySettings:
     key_file: str = "eventmint.key"
     key: str = ""
@@ -144,6 +159,7 @@ class Settings:
     report: ReportSettings = field(default_factory=ReportSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
     lineage: LineageSettings = field(default_factory=LineageSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
     aws: AwsSettings = field(default_factory=AwsSettings)
     home: Path = field(default_factory=Path.cwd)
@@ -210,6 +226,7 @@ SECTIONS = (
     "report",
     "notify",
     "lineage",
+    "retention",
     "privacy",
     "aws",
 )
@@ -249,6 +266,10 @@ MEANINGS = {
     "lineage.url": "the same is posted there, such as http://host:5000/api/v1/lineage",
     "lineage.api_key": "sent as a bearer token; better in EVENTMINT_LINEAGE__API_KEY than in a file",
     "lineage.namespace": "of the job `run`",
+    "retention.bronze_days": "valid lines of so many days before the newest event are kept; 0 for all",
+    "retention.quarantine_days": "the same for quarantined lines, by when they were received",
+    "retention.silver_days": "the same for events, and for gold's sets of users and sessions",
+    "retention.gold_days": "the same for the five answers",
     "privacy.key_file": "what forgotten people are known by; a file beside the lake, or s3://bucket/key",
     "privacy.key": "the key itself, 64 hexadecimal digits, in EVENTMINT_PRIVACY__KEY instead of a file",
     "aws.region": "where the stack is",
@@ -514,11 +535,29 @@ def _check(settings: Settings) -> None:
     need(bool(settings.privacy.key_file), "privacy.key_file", "must name a file")
     need(bool(lineage.namespace), "lineage.namespace", "must not be empty")
     need(set(notify.on) <= set(HAPPENINGS), "notify.on", f"may name {', '.join(HAPPENINGS)}")
+    _check_retention(settings, need)
     need(run.engine in ENGINES, "run.engine", f"must be one of {', '.join(ENGINES)}")
     need(run.target in TARGETS, "run.target", f"must be one of {', '.join(TARGETS)}")
     key = settings.dedup_key
+    need(
+        not settings.retention.bronze_days or key is None or "event_time" in key,
+        "retention.bronze_days",
+        "must be 0 while quality.dedup lacks event_time: what is one event is decided over all days",
+    )
     need(
         key is None or (bool(key) and set(key) <= set(EVENT_COLUMNS) and len(set(key)) == len(key)),
         "quality.dedup",
         f'must be "content" or a list of columns out of {", ".join(EVENT_COLUMNS)}',
     )
+
+
+def _check_retention(settings: Settings, need: Callable[[bool, str, str], None]) -> None:
+    retention = settings.retention
+    for layer in LAYERS:
+        days = getattr(retention, f"{layer}_days")
+        message = f"must lie between 0 and {MAX_RETENTION_DAYS}"
+        need(0 <= days <= MAX_RETENTION_DAYS, f"retention.{layer}_days", message)
+    for before, after in (("bronze", "silver"), ("silver", "gold")):
+        source, made = (getattr(retention, f"{layer}_days") for layer in (before, after))
+        message = f"must be as many as retention.{before}_days or more, and 0 where that is 0"
+        need(not made or 0 < source <= made, f"retention.{after}_days", message)

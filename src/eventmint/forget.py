@@ -9,18 +9,21 @@ their stages. At the end every older state goes, and every file that only it kne
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 
-from eventmint.bronze.forget import Erasing, Found, Loss, Search, entry_after, erase, search, sum_by_content
+from eventmint.bronze.forget import Erasing, Found, Search, erase, search
 from eventmint.bronze.ledger import Ledger
+from eventmint.bronze.losses import Loss, entry_without, sum_by_content
 from eventmint.bronze.mapped import judge_of
 from eventmint.contracts import all_contracts, contract, kept_contracts
 from eventmint.errors import FixData, FixSettings
 from eventmint.maintenance.merge import damaged_of
 from eventmint.pipeline import Run, replan_on_conflict, take_in, write_ledger
+from eventmint.silver.forget import Events, find_events
 from eventmint.sources.discover import location_of, version_at
 from eventmint.sources.gunzip import UnreadableFile
 from eventmint.sources.rewrite import rewrite_source
@@ -63,8 +66,7 @@ def plan_forgetting(run: Run, users: Iterable[str], known: Suppression) -> Forge
     Raises: FixSettings, FixData: it cannot be done.
     """
     asked = _ask(users, known)
-    found = _look(run, asked.suppression)
-    return replace(_plan(run, asked, found), dry_run=True)
+    return replace(_plan(run, asked, *_look(run, asked.suppression)), dry_run=True)
 
 
 def forget(
@@ -80,8 +82,8 @@ def forget(
             file cannot be written again: nothing was changed but source files before it.
     """
     asked = _ask(users, known)
-    found = _look(run, asked.suppression)
-    made = _plan(run, asked, found)
+    found, closed = _look(run, asked.suppression)
+    made = _plan(run, asked, found, closed)
     if rewrites_sources:
         made = replace(made, sources=_rewrite_sources(run, asked.suppression, made.sources))
     rewritten = [source for source in made.sources if source.version]
@@ -92,7 +94,7 @@ def forget(
     stamp = Stamp(seq, _batch_of(seq, asked.suppression))
     suppress(run.catalog, asked.suppression, asked.new, stamp, run.now, run.scratch)
     run.suppression = asked.suppression
-    _take_out(run, asked.suppression, stamp, found, rewritten)
+    _take_out(run, stamp, found, closed, rewritten)
     take_in(run, [])
     after = _rows(run.catalog)
     gone = {name: rows - after[name] for name, rows in before.items() if rows != after[name]}
@@ -105,7 +107,7 @@ def finish_forgetting(run: Run) -> None:
         return
     seq = forgotten_seq(run.catalog)
     stamp = Stamp(seq, _batch_of(seq, run.suppression))
-    _take_out(run, run.suppression, stamp, _look(run, run.suppression), [])
+    _take_out(run, stamp, *_look(run, run.suppression), [])
 
 
 def is_cut_off(catalog: LakeCatalog) -> bool:
@@ -134,8 +136,21 @@ def _ask(users: Iterable[str], known: Suppression) -> _Asked:
     return _Asked(names, known.with_hashes(hashes), hashes - known.hashes)
 
 
-def _look(run: Run, suppression: Suppression) -> dict[LiveFile, Found]:
-    """Look for the rows of forgotten people in every file of bronze."""
+@dataclass(frozen=True)
+class _Closed:
+    """What silver has of forgotten people where retention has removed the lines.
+
+    Attributes:
+        days: how many of their events are of which day.
+        hashes: of the people.
+    """
+
+    days: Counter[date]
+    hashes: frozenset[str] = frozenset()
+
+
+def _look(run: Run, suppression: Suppression) -> tuple[dict[LiveFile, Found], _Closed]:
+    """Look for what there is of forgotten people: in every file of bronze, and where that has no lines."""
     bronze, events = run.open("bronze.events")
     held = live_files(bronze, events)
     damaged = sorted(damaged_of(run, held))
@@ -147,13 +162,25 @@ def _look(run: Run, suppression: Suppression) -> dict[LiveFile, Found]:
     tasks = [Search(file.location, suppression) for file in held]
     found = [*run.engine.map(search, tasks, bytes_of(held))]
     shrink_downloads()
-    return dict(zip(held, found, strict=True))
+    return dict(zip(held, found, strict=True)), _look_at_closed_days(run, suppression)
 
 
-def _plan(run: Run, asked: _Asked, found: dict[LiveFile, Found]) -> Forgetting:
+def _look_at_closed_days(run: Run, suppression: Suppression) -> _Closed:
+    files = [file for file in live_files(*run.open("silver.events_cleaned")) if run.is_closed(file.day)]
+    tasks = [Events(file.location, suppression) for file in files]
+    found = [*run.engine.map(find_events, tasks, bytes_of(files))]
+    shrink_downloads()
+    days: Counter[date] = Counter()
+    for file, (count, _) in zip(files, found, strict=True):
+        if file.day and count:
+            days[file.day] += count
+    return _Closed(days, frozenset().union(*(hashes for _, hashes in found)))
+
+
+def _plan(run: Run, asked: _Asked, found: dict[LiveFile, Found], closed: _Closed) -> Forgetting:
     _require_same_key(run)
-    losses = sum_by_content(found.values())
-    named = {one for file in found.values() for one in file.hashes}
+    losses = sum_by_content(file.losses for file in found.values())
+    named = {one for file in found.values() for one in file.hashes} | closed.hashes
     return Forgetting(
         at=run.now,
         users=len(asked.users),
@@ -161,8 +188,9 @@ def _plan(run: Run, asked: _Asked, found: dict[LiveFile, Found]) -> Forgetting:
         new=len(asked.new),
         unknown=len(set(asked.hashes) - named),
         valid=sum(loss.valid for loss in losses.values()),
+        closed=closed.days.total(),
         quarantined=sum(loss.quarantined for loss in losses.values()),
-        days=tuple(sorted({day for loss in losses.values() for day in loss.days})),
+        days=tuple(sorted({day for loss in losses.values() for day in loss.days} | set(closed.days))),
         files=sum(bool(one.contents) for one in found.values()),
         sources=_sources(run.ledger, losses),
     )
@@ -190,22 +218,30 @@ def _sources(ledger: Ledger, losses: Collection[str]) -> tuple[ForgottenSource, 
 
 def _take_out(
     run: Run,
-    suppression: Suppression,
     stamp: Stamp,
     found: dict[LiveFile, Found],
+    closed: _Closed,
     rewritten: Sequence[ForgottenSource],
 ) -> None:
     """Note in the ledger what goes, then write bronze without it: each in one commit, done once."""
+    assert run.suppression is not None  # noqa: S101 - for the type checker: the list went first
     if run.ledger.seq < stamp.seq:
-        replan_on_conflict(run, partial(_note, run, stamp, sum_by_content(found.values()), rewritten))
+        losses = sum_by_content(file.losses for file in found.values())
+        replan_on_conflict(run, partial(_note, run, stamp, losses, closed, rewritten))
     if seq_of(run.open("bronze.events")[0]) < stamp.seq:
-        replan_on_conflict(run, partial(_erase_rows, run, suppression, stamp, found))
+        replan_on_conflict(run, partial(_erase_rows, run, run.suppression, stamp, found))
 
 
-def _note(run: Run, stamp: Stamp, losses: dict[str, Loss], rewritten: Sequence[ForgottenSource]) -> None:
+def _note(
+    run: Run,
+    stamp: Stamp,
+    losses: dict[str, Loss],
+    closed: _Closed,
+    rewritten: Sequence[ForgottenSource],
+) -> None:
     table, shape = run.open("bronze.ingested_files")
-    days = {day for loss in losses.values() for day in loss.days}
-    entries = [entry_after(run.ledger.entry_of(sha), loss, stamp.seq) for sha, loss in losses.items()]
+    days = {day for loss in losses.values() for day in loss.days} | set(closed.days)
+    entries = [_entry_after(run.ledger.entry_of(sha), loss, stamp.seq) for sha, loss in losses.items()]
     of_batch = LedgerEntry(
         path="people",
         version="",
@@ -215,18 +251,29 @@ def _note(run: Run, stamp: Stamp, losses: dict[str, Loss], rewritten: Sequence[F
         status="forgotten",
         batch=stamp.batch,
         seq=stamp.seq,
+        lines_suppressed=closed.days.total() or None,  # with which file they came nobody knows
     )
     entries += [
         of_batch,
         *(
             replace(
-                of_batch, path=str(some), status="restated", restated_from=some.start, restated_to=some.end
+                of_batch,
+                path=str(some),
+                status="restated",
+                restated_from=some.start,
+                restated_to=some.end,
+                lines_suppressed=None,
             )
             for some in _ranges(run, days)
         ),
         *(_entry_of_rewritten(run.ledger, source, stamp) for source in rewritten),
     ]
     write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)
+
+
+def _entry_after(before: LedgerEntry, loss: Loss, seq: int) -> LedgerEntry:
+    suppressed = (before.lines_suppressed or 0) + loss.rows
+    return replace(entry_without(before, loss, seq), lines_suppressed=suppressed)
 
 
 def _ranges(run: Run, days: Collection[date]) -> list[DayRange]:
@@ -248,7 +295,7 @@ def _erase_rows(run: Run, suppression: Suppression, stamp: Stamp, found: dict[Li
     live = {file.location for file in live_files(bronze, events)}
     files = sorted((file for file, one in found.items() if one.contents), key=lambda file: file.location)
     if any(file.location not in live for file in files):  # planning again: another program has laid files
-        found = _look(run, suppression)
+        found, _ = _look(run, suppression)
         files = sorted((file for file, one in found.items() if one.contents), key=lambda file: file.location)
     run.progress.start("forget", 0, 0)
     tasks = [
@@ -293,7 +340,7 @@ def _rewrite_sources(
 
 def _drops(run: Run, suppression: Suppression) -> Callable[[bytes], bool]:
     """Whether a line of a source file is of somebody forgotten, by the rule of bronze."""
-    judge = judge_of(run.rules, run.latest_us)
+    judge = judge_of(run.rules_in_force, run.latest_us)
 
     def drops(line: bytes) -> bool:
         if not line.strip():

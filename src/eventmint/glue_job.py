@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eventmint.values import LAYERS
+
 if TYPE_CHECKING:
     from eventmint.lake import Lake
 
@@ -65,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--full-listing-every", type=int, default=12, metavar="N", help="runs")
     options.add_argument("--max-quarantine", type=float, default=0.01, metavar="SHARE")
     options.add_argument("--privacy-key-file", help="s3://bucket/key: privacy.key_file")
+    for layer in LAYERS:
+        options.add_argument(f"--{layer}-days", type=int, metavar="N", help=f"retention.{layer}_days")
     options.add_argument("--report", choices=["true", "false"], default="false", help="publish report.html")
     options.add_argument("--JOB_NAME", dest="job_name", default="")
     options.add_argument("--job-bookmark-option", dest="bookmark", default="job-bookmark-disable")
@@ -91,6 +95,7 @@ def run(options: argparse.Namespace, bookmark: Bookmark) -> None:
         "run.engine": options.engine,
         "quality.max_quarantine": options.max_quarantine,
         "privacy.key_file": options.privacy_key_file,
+        **{f"retention.{layer}_days": getattr(options, f"{layer}_days") for layer in LAYERS},
         "aws.id": options.deployment_id,
         "aws.region": options.region,
     }

@@ -30,6 +30,7 @@ import pyarrow as pa
 
 from eventmint import audit, laws
 from eventmint import forget as forgetting
+from eventmint import retain as retaining
 from eventmint.bronze.ledger import Ledger
 from eventmint.config import Settings, load_settings
 from eventmint.contracts import ANSWERS, all_contracts, contract
@@ -44,6 +45,7 @@ from eventmint.pipeline import Run, batches, ledger_of, load_ledger, replan_on_c
 from eventmint.recheck.everything import recheck
 from eventmint.replay import plan_replay, replay
 from eventmint.restate import begin_restatement, plan_restatement
+from eventmint.retain import finish_retention, plan_retention
 from eventmint.rollback import finish_rollback, is_cut_off, kept_run, noted_in, plan_rollback, roll_back
 from eventmint.run_log import Progress, Silent, run_name, run_named
 from eventmint.run_plan import (
@@ -88,6 +90,7 @@ from eventmint.values import (
     Maintenance,
     Replay,
     Restatement,
+    Retention,
     Rollback,
     RunReport,
     SourceFile,
@@ -453,6 +456,40 @@ class Lake:
                 made = forgetting.forget(run, asked, known, rewrites_sources=rewrite_sources)
         return dataclasses.replace(made, seconds=time.perf_counter() - started)
 
+    @telling_trouble()
+    def retain(self, *, purge: bool = False, now: datetime | None = None, dry_run: bool = False) -> Retention:
+        """Remove from every layer what is older than `[retention]` allows; its counts stay in the books.
+
+        Args:
+            purge: remove every earlier state, too, which still has the rows; else they go as old states do.
+            now: the time that the record tells, UTC.
+            dry_run: only say what would be done.
+        Raises:
+            FixData: there is no lake, a file that would be written again is damaged, or a run has left
+                something undone. LockHeld: a run is at work. LawBroken: as for a run.
+        """
+        self._require_lake()
+        started = time.perf_counter()
+        moment = now or datetime.now(UTC)
+        if dry_run:
+            with lock(self._catalog.location), self._open_tools(moment) as run:
+                run.ledger = ledger_of(self._catalog)
+                made = plan_retention(run, self.settings.retention.days)
+        else:
+            with lock(self._catalog.location), self._open_run(moment) as run:
+                self._require_settled(run)
+                made = self._retain(run)
+                if made.damaged:
+                    raise FixData(
+                        f"{made.damaged[0]}: damaged, so what stays of it cannot be kept; "
+                        f"{len(made.damaged):,} such in all.",
+                        "Nothing was removed; see `eventmint verify --deep`; restore it from a backup.",
+                    )
+                if purge:
+                    self._publish(anew=True)
+                    retaining.purge(self._catalog)
+        return dataclasses.replace(made, purged=purge and not dry_run, seconds=time.perf_counter() - started)
+
     def sign(self, receipt: bytes) -> str:
         """Return the signature of a receipt. Raises: FixSettings: there is no key."""
         return key_of(self.settings).sign(receipt)
@@ -480,7 +517,8 @@ class Lake:
     def maintain(
         self, *, now: datetime | None = None, dry_run: bool = False, max_seconds: float | None = None
     ) -> Maintenance:
-        """Lay the files of closed days together, forget old snapshots, remove orphans; no row changes.
+        """Remove what `[retention]` no longer allows, lay the files of closed days together, forget old
+        snapshots, remove orphans; no other row changes.
 
         Args:
             now: the time by which days are closed and files old, UTC.
@@ -492,10 +530,16 @@ class Lake:
         self._require_lake()
         moment = now or datetime.now(UTC)
         if dry_run:
-            return plan_maintenance(self._catalog, moment)
+            made = plan_maintenance(self._catalog, moment)
+            if self.settings.retention.days:
+                rows = self.retain(now=moment, dry_run=True).rows
+                made = dataclasses.replace(made, rows_retained=rows)
+            return made
         with lock(self._catalog.location), self._open_run(moment) as run:
             self._require_settled(run)
+            retained = self._retain(run)
             made = self._maintain(run, max_seconds)
+            made = dataclasses.replace(made, rows_retained=retained.rows if retained.seq else 0)
             if made.is_complete:
                 note(self._catalog.load(contract("ops.runs")), {MAINTAINED: moment.date().isoformat()})
             return made
@@ -759,6 +803,7 @@ class Lake:
         run.suppression = suppression_of(self._catalog, self.settings)
         load_ledger(run)
         with _clean_staging(run):
+            finish_retention(run)
             forgetting.finish_forgetting(run)
             yield
 
@@ -770,12 +815,14 @@ class Lake:
 
     @contextmanager
     def _concluding(
-        self, run: Run, listing: Listing, started: float, source: str = ""
+        self, run: Run, listing: Listing, started: float, source: str = "", *, maintains: bool = True
     ) -> Iterator[list[RunReport]]:
         """Finish what an earlier run had left undone; then, after what is done here, check the laws, publish
         and record.
 
-        Args: started: by the performance counter.
+        Args:
+            started: by the performance counter.
+            maintains: maintain the lake afterwards, where that is due.
         Yields: a list that has the report at the end. Raises: LawBroken: see `run`.
         """
         reports: list[RunReport] = []
@@ -803,7 +850,7 @@ class Lake:
                 trim(self._catalog.load(shape))
         if not broken:
             forgetting.purge(self._catalog)
-            if changed or unchecked:
+            if maintains and (changed or unchecked):
                 self._maintain_when_due(run)
         if broken:
             raise _law_broken(broken)
@@ -833,8 +880,25 @@ class Lake:
             return
         if merge_crowded(run, lambda: False):
             self._publish()
-        if self._is_maintenance_due(run.now) and self._maintain(run, limit).is_complete:
+        if not self._is_maintenance_due(run.now):
+            return
+        self._retain(run)
+        if self._maintain(run, limit).is_complete:
             note(self._catalog.load(contract("ops.runs")), {MAINTAINED: run.now.date().isoformat()})
+
+    def _retain(self, run: Run) -> Retention:
+        """Remove what is too old, as a run of its own that is checked, published and recorded."""
+        days = self.settings.retention.days
+        made = plan_retention(run, days)
+        for location in made.damaged:
+            log.warning("damaged, so retention removes nothing: %s; see `eventmint verify --deep`", location)
+        if made.damaged or not made.changed:
+            return dataclasses.replace(made, dry_run=False)
+        own = run.begun_anew()
+        with self._concluding(own, Listing(()), time.perf_counter(), maintains=False):
+            made = retaining.retain(own, days)
+        run.ledger = own.ledger
+        return made
 
     def _is_maintenance_due(self, now: datetime) -> bool:
         """Whether a run maintains the lake now: once a day, from the day after the first run on."""
@@ -846,6 +910,10 @@ class Lake:
         if forgetting.is_cut_off(self._catalog):
             raise FixData(
                 f"{self._catalog.location}: a forgetting was cut off.", "Run `eventmint run`: it finishes it."
+            )
+        if retaining.is_cut_off(self._catalog, ledger_of(self._catalog)):
+            raise FixData(
+                f"{self._catalog.location}: a retention was cut off.", "Run `eventmint run`: it finishes it."
             )
         if is_cut_off(self._catalog):
             raise FixData(
@@ -955,6 +1023,9 @@ class Lake:
             restated=tuple(str(entry.restated_days) for entry in run.entries if entry.restated_days),
             rolled_back_to=noted.run_id if noted and noted.seq > (last["seq"] if last else 0) else "",
             forgotten=by_status["forgotten"],
+            retained=tuple(
+                f"{e.path} before {e.retained_before}" for e in run.entries if e.status == "retained"
+            ),
             totals=audit.changed_totals(before, lake),
             lake=lake,
             quarantined_by_reason=_reasons(run.entries),
@@ -1053,6 +1124,7 @@ def report_to_dict(report: RunReport) -> dict[str, Any]:
     body["started_at"] = report.started_at.isoformat()
     body["days"] = [day.isoformat() for day in report.days]
     body["restated"] = list(report.restated)
+    body["retained"] = list(report.retained)
     body["hours"] = list(report.hours)
     for written in body["wrote"].values():
         written["days"] = [day.isoformat() for day in written["days"]]
@@ -1090,6 +1162,16 @@ def forgetting_to_dict(made: Forgetting) -> dict[str, Any]:
     """Return what forgetting people did as plain data for JSON."""
     of_its_own = {"at": made.at.isoformat(), "hashes": list(made.hashes), "changed": made.changed}
     return {**_as_plain(made), **of_its_own}
+
+
+def retention_to_dict(made: Retention) -> dict[str, Any]:
+    """Return what retention did as plain data for JSON."""
+    body = dataclasses.asdict(made)
+    body["newest_day"] = made.newest_day and made.newest_day.isoformat()
+    for layer in body["layers"]:
+        layer["before"] = layer["before"].isoformat()
+        layer["days"] = {day.isoformat(): rows for day, rows in layer["days"].items()}
+    return {**body, "rows": made.rows, "changed": made.changed}
 
 
 def _as_plain(made: Replay | Restatement | Backfill | Rollback | Forgetting) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from eventmint.contracts import contract
@@ -15,7 +15,7 @@ from eventmint.watching.anomalies import Anomalies, find_anomalies
 
 
 def judge_hours(
-    catalog: LakeCatalog, entries: Iterable[LedgerEntry], end: datetime | None, count: int
+    catalog: LakeCatalog, entries: Collection[LedgerEntry], end: datetime | None, count: int
 ) -> Anomalies:
     """Judge so many hours before `end`; None where nothing has come in."""
     if end is None:

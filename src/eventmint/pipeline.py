@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from eventmint.bronze.land import Landed, Landing, entries_in
-from eventmint.bronze.ledger import Ledger, batch_id, entries_from_rows, entries_to_table, newest
+from eventmint.bronze.ledger import (
+    Ledger,
+    batch_id,
+    entries_from_rows,
+    entries_to_table,
+    horizons_from_json,
+    newest,
+)
 from eventmint.contracts import ANSWERS, Contract, contract
 from eventmint.engine.parquet import read_rows, write_table
 from eventmint.engine.protocol import Engine, Place, Session
@@ -26,6 +33,7 @@ from eventmint.gold import aggregate as gold
 from eventmint.landing import Digest, digest_of, land_one
 from eventmint.run_log import Progress
 from eventmint.silver import hours as books_of
+from eventmint.silver.forget import ErasingEvents, Events, erase_events
 from eventmint.silver.refine import Intake, Refined, refine
 from eventmint.sources.fetch import fetch
 from eventmint.sources.gunzip import UnreadableFile
@@ -51,6 +59,9 @@ from eventmint.values import DayRange, EventRules, LedgerEntry, SourceFile, Writ
 LEDGER_FILES_BEFORE_FOLDING = 32
 # The table property that keeps what makes two lines one event.
 DEDUP = "eventmint.dedup"
+# The property of bronze.events that keeps before which day retention has removed what a layer had: the ledger
+# says so, too, but may be lost.
+RETAINED = "eventmint.retained"
 # Nothing is known of such a file, so the ledger says nothing of it and the next run tries again.
 TRANSIENT = frozenset({"vanished", "unreadable", "changed_while_reading"})
 BLOCKS = ("gold.product_hours", "gold.daily_users", "gold.daily_sessions")
@@ -90,6 +101,20 @@ class Run:
     # The time by which events lie too far ahead, where that is not the run's own.
     judged_at: datetime | None = None
 
+    def begun_anew(self) -> Run:
+        """The same tools, for a run of its own that has found out and written nothing yet."""
+        return Run(
+            self.catalog,
+            self.engine,
+            self.scratch,
+            self.rules,
+            self.dedup_key,
+            self.now,
+            self.progress,
+            self.ledger,
+            suppression=self.suppression,
+        )
+
     @property
     def fetched(self) -> Path:
         """Where source files come to that lie elsewhere."""
@@ -106,6 +131,12 @@ class Run:
         return ((self.judged_at or self.now) + timedelta(hours=24) - EPOCH) // timedelta(microseconds=1)
 
     @property
+    def rules_in_force(self) -> EventRules:
+        """The shop's rules, and the day from which on events are taken in."""
+        earliest = max(day_span(self.ledger.closed_before)[0] - EPOCH, timedelta())
+        return dataclasses.replace(self.rules, earliest_us=earliest // timedelta(microseconds=1))
+
+    @property
     def dedup_name(self) -> str:
         """What makes two lines one event, as `quality.dedup` says it."""
         return ", ".join(self.dedup_key or ("content",))
@@ -114,6 +145,10 @@ class Run:
     def refined_under(self) -> str:
         """What made two lines one event when silver was made; the same where there is no silver yet."""
         return self.open("silver.events_cleaned")[0].properties.get(DEDUP, self.dedup_name)
+
+    def is_closed(self, day: date | None) -> bool:
+        """Whether retention has removed the lines of a day, so that nothing can be made of them any more."""
+        return day is not None and day < self.ledger.closed_before
 
     @property
     def key_has_time(self) -> bool:
@@ -210,7 +245,34 @@ def load_ledger(run: Run) -> None:
     files = live_files(bronze, events) if landed is None else landed
     noted = newest(entry for file in files for entry in entries_in(file.location))
     entries = [entry for entry in noted if entry.seq > seq_of(table) or run.ledger.has_content(entry.sha256)]
+    entries += _retentions_noted(run, bronze)
     write_ledger(run, table, shape, entries, seq_of(bronze), bronze.properties[BATCH])
+
+
+def _retentions_noted(run: Run, bronze: TableHandle) -> list[LedgerEntry]:
+    """What bronze knows of retention and the ledger does not."""
+    noted = horizons_from_json(bronze.properties.get(RETAINED, "{}")).items()
+    known = run.ledger.horizons
+    missing = {layer: before for layer, before in noted if known.get(layer, date.min) < before}
+    return retention_entries(missing, Stamp(seq_of(bronze), bronze.properties[BATCH]), run.now)
+
+
+def retention_entries(horizons: Mapping[str, date], stamp: Stamp, now: datetime) -> list[LedgerEntry]:
+    """The entries of a batch that removes what some layers have of before some days."""
+    return [
+        LedgerEntry(
+            path=layer,
+            version="",
+            size_bytes=0,
+            sha256=None,
+            received_at=now,
+            status="retained",
+            batch=stamp.batch,
+            seq=stamp.seq,
+            retained_before=before,
+        )
+        for layer, before in horizons.items()
+    ]
 
 
 # land ------------------------------------------------------------------------------------------------
@@ -262,6 +324,7 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
     landings: list[Landing] = []
     copies: list[LedgerEntry] = []
     outcome_of: dict[str, LedgerEntry] = {}
+    rules = run.rules_in_force
     for file, location, digest in _arrivals(run, files):
         entry = _new_entry(file, digest, stamp)
         if entry.sha256 is None:
@@ -272,7 +335,7 @@ def _land_all(run: Run, files: Sequence[SourceFile], stamp: Stamp) -> Iterator[L
         else:
             outcome_of[entry.sha256] = entry
             landings.append(
-                Landing(entry, location, run.staging, run.rules, run.latest_us, suppression=run.suppression)
+                Landing(entry, location, run.staging, rules, run.latest_us, suppression=run.suppression)
             )
     size_bytes = sum(landing.entry.size_bytes for landing in landings)
     threads = run.engine.threads_a_task(len(landings), size_bytes)
@@ -371,7 +434,7 @@ def _refine_step(run: Run) -> None:
     previous = seq_of(silver)
     intake = _intake(run, silver, shape, came, gone, after - came)
     if not intake.fresh and not intake.gone:
-        run.commit(silver, shape, stamp)
+        run.commit(silver, shape, stamp, remove=_too_old(run, silver, shape, "silver"))
         _commit_books(run, {}, previous, stamp)
         return
     run.progress.start("silver", 0, 0)
@@ -402,13 +465,16 @@ def _restate_days(
         add += made.add
         books |= made.books
         shrink_downloads()
+    erased = _closed_days_of(run, silver, shape, run.ledger.days_forgotten(stamp.seq - 1, stamp.seq))
+    add += _erase_closed(run, erased, stamp)
     previous = seq_of(silver)
-    gone = [file for file in live_files(silver, shape) if _is_in(file.day, ranges)]
-    run.commit(silver, shape, stamp, add=add, remove=gone)
+    gone = [f for f in live_files(silver, shape) if _is_in(f.day, ranges) and not run.is_closed(f.day)]
+    run.commit(silver, shape, stamp, add=add, remove=[*gone, *erased])
     table, book_shape = run.open("silver.event_hours")
     if seq_of(table) == previous:  # else a crash had come between silver and its books: see _keep_books
         held = books_in(live_files(table, book_shape))
-        kept = {hour: book for hour, book in held.items() if not _is_in(hour[0], ranges)}
+        kept = {h: book for h, book in held.items() if not _is_in(h[0], ranges) or run.is_closed(h[0])}
+        kept = _recount_closed(run, kept, {file.day for file in erased if file.day})
         _replace_books(run, table, book_shape, held, kept | books, stamp)
     run.progress.finish("silver", _describe(Refined(books=books)))
 
@@ -422,6 +488,49 @@ def _spans_of(
         return
     for days in ranges:
         yield from _chunks(lines_of(run, days, live))
+
+
+def _closed_days_of(
+    run: Run, silver: TableHandle, shape: Contract, ranges: Sequence[DayRange]
+) -> list[LiveFile]:
+    """The files of the days that nothing can be made of any more, but whose events of some people go."""
+    return [f for f in live_files(silver, shape) if run.is_closed(f.day) and _is_in(f.day, ranges)]
+
+
+def _erase_closed(run: Run, files: Sequence[LiveFile], stamp: Stamp) -> list[Place]:
+    if not files:
+        return []
+    assert run.suppression is not None  # noqa: S101 - for the type checker: a forgetting has a list
+    tasks = [
+        ErasingEvents(Events(file.location, run.suppression), run.staging, f"{_stem(stamp)}-closed{number}")
+        for number, file in enumerate(sorted(files, key=lambda file: file.location))
+    ]
+    made = run.engine.map(erase_events, tasks, bytes_of(files))
+    return [place for place in made if place]
+
+
+def _recount_closed(run: Run, held: books_of.Books, days: Collection[date]) -> books_of.Books:
+    """The books with the events of some closed days counted again; of their repeats nobody knows more."""
+    if not days:
+        return held
+    counted = count_books(run, sorted(days))
+    nothing = books_of.HourBook()
+    recounted = {
+        hour: dataclasses.replace(
+            (events := counted.get(hour, nothing)),
+            valid=events.events + book.duplicates,
+            duplicates=book.duplicates,
+        )
+        for hour, book in held.items()
+        if hour[0] in days
+    }
+    return {hour: book for hour, book in (held | recounted).items() if book}
+
+
+def _too_old(run: Run, table: TableHandle, shape: Contract, layer: str) -> list[LiveFile]:
+    """The files of a table of which retention keeps nothing."""
+    horizon = run.ledger.horizons.get(layer)
+    return [f for f in live_files(table, shape) if f.day and f.day < horizon] if horizon else []
 
 
 def _is_in(day: date | None, ranges: Iterable[DayRange]) -> bool:
@@ -471,8 +580,8 @@ def _describe(refined: Refined) -> str:
 
 
 def _next_seq(ledger: Ledger, seq: int) -> int:
-    """The last batch of the next step: as many as fit, at least one; a restatement and a forgetting are steps
-    of their own."""
+    """The last batch of the next step: as many as fit, at least one; a restatement, a forgetting and a
+    retention are steps of their own."""
     pending = ledger.restatements(seq)
     # What all days are made anew from has all that came before.
     if everything := [entry.seq for entry in pending if entry.restated_days and entry.restated_days.is_all]:
@@ -482,7 +591,7 @@ def _next_seq(ledger: Ledger, seq: int) -> int:
     for entry in ledger.entries:
         if entry.seq <= seq:
             continue
-        if entry.restated_days or entry.status == "forgotten":
+        if entry.restated_days or entry.status in ("forgotten", "retained"):
             return entry.seq if target == seq else target
         rows += entry.valid
         if rows > _REFINE_ROWS and target > seq and entry.seq > target:
@@ -588,9 +697,11 @@ def _keep_books(run: Run) -> None:
     kept = {
         hour: book
         for hour, book in held.items()
-        if changes and hour[0] not in days and not _is_in(hour[0], restated)
+        if run.is_closed(hour[0]) or (changes and hour[0] not in days and not _is_in(hour[0], restated))
     }
-    counted = count_books(run, sorted(days))
+    erased = _closed_days_of(run, silver, events, run.ledger.days_forgotten(seq_of(table), seq_of(silver)))
+    kept = _recount_closed(run, kept, {file.day for file in erased if file.day})
+    counted = count_books(run, sorted(day for day in days if not run.is_closed(day)))
     _replace_books(run, table, shape, held, {**kept, **counted}, _stamp(run, seq_of(silver)))
 
 
@@ -672,11 +783,14 @@ class _GoldInputs:
 
     def made_anew(self, table: TableHandle, shape: Contract) -> frozenset[date]:
         """The days of a table that were restated since its batch: not brought up from what is there."""
-        restated = self._run.ledger.days_restated(seq_of(table), self.seq)
+        run, since = self._run, seq_of(table)
+        restated = run.ledger.days_restated(since, self.seq)
         if not restated:
             return frozenset()
+        forgotten = run.ledger.days_forgotten(since, self.seq)
         files = (*live_files(self.silver, contract("silver.events_cleaned")), *live_files(table, shape))
-        return frozenset(file.day for file in files if file.day and _is_in(file.day, restated))
+        found = {file.day for file in files if file.day and _is_in(file.day, restated)}
+        return frozenset(day for day in found if not run.is_closed(day) or _is_in(day, forgotten))
 
 
 def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs) -> None:
@@ -685,16 +799,19 @@ def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs)
     changes, rebuild = inputs.changes(seq_of(table))
     old_days = {file.day for file in live_files(table, shape) if file.day} if rebuild else set()
     restated = inputs.made_anew(table, shape)
-    days = tuple(sorted(changes.days | old_days | restated))
+    # What silver no longer has is not made anew: closed days stay as they are until they go.
+    touched = {day for day in changes.days | old_days if not run.is_closed(day)}
+    days = tuple(sorted(touched | restated))
+    too_old = _too_old(run, table, shape, "silver" if name in BLOCKS else "gold")
     run.days.update(days)
     if not days:
-        run.commit(table, shape, stamp)
+        run.commit(table, shape, stamp, remove=too_old)
         return
     held = live_files(table, shape, days=days)
     place = run.staging, _stem(stamp)
     if name == "gold.product_hours":
         came, went, kept = (
-            run.reading(source, (file for file in some if file.day not in restated))
+            run.reading(source, (file for file in some if file.day in days and file.day not in restated))
             for source, some in (
                 ("silver.events_cleaned", changes.added),
                 ("silver.events_cleaned", changes.removed),
@@ -707,7 +824,8 @@ def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs)
     elif name in BLOCKS:
         # Where events went, nobody but silver can tell who is still there: the day's set is made anew.
         anew = rebuild or bool(changes.removed or restated)
-        events = inputs.events(days) if anew else run.reading("silver.events_cleaned", changes.added)
+        added = (file for file in changes.added if file.day in days)
+        events = inputs.events(days) if anew else run.reading("silver.events_cleaned", added)
         gold.open_changes(session, events, [])
         made = gold.extend_set(session, name, [] if anew else run.reading(name, held), *place)
         replaced = held if anew else []
@@ -715,7 +833,7 @@ def _aggregate_table(run: Run, session: Session, name: str, inputs: _GoldInputs)
     else:
         made = gold.answer_days(session, name, inputs.blocks(days), *place)
         replaced = held
-    run.commit(table, shape, stamp, add=made, remove=replaced)
+    run.commit(table, shape, stamp, add=made, remove=[*replaced, *too_old])
 
 
 def _note_crowded(run: Run, name: str, held: Iterable[LiveFile]) -> None:

@@ -24,7 +24,15 @@ from eventmint.bronze.rejudge import (
 )
 from eventmint.errors import LawBroken
 from eventmint.maintenance.merge import damaged_of
-from eventmint.pipeline import Run, batches, load_ledger, replan_on_conflict, take_in, write_ledger
+from eventmint.pipeline import (
+    Run,
+    batches,
+    ledger_of,
+    load_ledger,
+    replan_on_conflict,
+    take_in,
+    write_ledger,
+)
 from eventmint.storage import shrink_downloads
 from eventmint.tables.commit import Stamp
 from eventmint.tables.plan import LiveFile, bytes_of, live_files, may_hold_values, seq_of
@@ -33,6 +41,7 @@ from eventmint.values import LedgerEntry, Replay
 
 def plan_replay(run: Run, reason: str | None) -> Replay:
     """Return what a replay would do; nothing is written."""
+    run.ledger = ledger_of(run.catalog)
     found, damaged = _look(run, reason)
     return replace(_sum_of(found.values(), damaged), dry_run=True)
 
@@ -120,7 +129,7 @@ def _entries(run: Run, found: Iterable[Rejudged], stamp: Stamp) -> dict[str, tup
 
 
 def _judging(run: Run, reason: str | None, location: str) -> Rejudging:
-    return Rejudging(location, run.rules, run.latest_us, reason)
+    return Rejudging(location, run.rules_in_force, run.latest_us, reason)
 
 
 def _stamp_of(files: Iterable[LiveFile], seq: int) -> Stamp:

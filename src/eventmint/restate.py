@@ -75,22 +75,31 @@ def _note(run: Run, days: DayRange) -> None:
 
 def _look(run: Run, asked: DayRange) -> Restatement:
     require_time_in_key(run)
+    _require_lines(run, asked)
     _intended(run, asked)
     lines = lines_of(run, asked, run.ledger.live_contents())
     replaced = {
-        name: [file for file in live_files(*run.open(name)) if file.day and file.day in asked]
+        name: [f for f in live_files(*run.open(name)) if f.day in asked and not run.is_closed(f.day)]
         for name in MODELLED
     }
     held = {file.day for files in replaced.values() for file in files if file.day}
+    noted = {day for day in _days_of_books(run) if day in asked and not run.is_closed(day)}
     return Restatement(
         range=str(asked),
-        days=tuple(
-            sorted({day for day, _ in lines} | held | {day for day in _days_of_books(run) if day in asked})
-        ),
+        days=tuple(sorted({day for day, _ in lines} | held | noted)),
         lines=sum(lines.values()),
         bytes_read=bytes_of(live_files(*run.open("bronze.events"), between=asked.instants)),
         replaced={name: {"files": len(files), "bytes": bytes_of(files)} for name, files in replaced.items()},
     )
+
+
+def _require_lines(run: Run, asked: DayRange) -> None:
+    """Raises: FixSettings: retention has removed the lines of the first days; an open range begins after."""
+    if asked.start and run.is_closed(asked.start):
+        first = run.ledger.closed_before
+        raise FixSettings(
+            f"{asked}: retention has removed the lines of before {first}.", f"Begin with --from {first}."
+        )
 
 
 def _intended(run: Run, asked: DayRange) -> DayRange:

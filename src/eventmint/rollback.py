@@ -16,10 +16,18 @@ from functools import partial
 from typing import Any
 
 from eventmint.audit import changed_totals, lake_totals, read_books
-from eventmint.bronze.ledger import Ledger
+from eventmint.bronze.ledger import Ledger, horizons_to_json
 from eventmint.contracts import ANSWERS, contract
 from eventmint.errors import FixData, FixSettings
-from eventmint.pipeline import BLOCKS, Run, books_in, ledger_in, ledger_of, replan_on_conflict
+from eventmint.pipeline import (
+    BLOCKS,
+    RETAINED,
+    Run,
+    books_in,
+    ledger_in,
+    ledger_of,
+    replan_on_conflict,
+)
 from eventmint.storage import missing
 from eventmint.suppressed import forgotten_seq
 from eventmint.tables.catalog import LakeCatalog
@@ -179,7 +187,7 @@ def _bring_back(run: Run, name: str, noted: Noted) -> None:
     now = live_files(table, shape)
     kept = {file.location for file in now} & {file.location for file in then}
     batch = hashlib.sha256(f"rollback {noted.seq} {noted.to_seq}".encode()).hexdigest()
-    properties = {NOTED: json.dumps(dataclasses.asdict(noted))} if name == TABLES[0] else {}
+    properties = _noted_in_bronze(run, noted) if name == TABLES[0] else {}
     commit(
         table,
         shape,
@@ -187,6 +195,12 @@ def _bring_back(run: Run, name: str, noted: Noted) -> None:
         remove=[file for file in now if file.location not in kept],
         bring_back=[file for file in then if file.location not in kept],
     )
+
+
+def _noted_in_bronze(run: Run, noted: Noted) -> dict[str, str]:
+    """The properties of bronze: where the lake goes to, and what retention had removed by then."""
+    then = ledger_in(_files_then(run.catalog, "bronze.ingested_files", noted.to_seq), noted.to_seq)
+    return {NOTED: json.dumps(dataclasses.asdict(noted)), RETAINED: horizons_to_json(then.horizons)}
 
 
 def _state_of(catalog: LakeCatalog) -> int:

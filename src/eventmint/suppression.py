@@ -69,14 +69,18 @@ class Suppression:
 
         Args: thorough: see `is_in_line`.
         """
-        users = pc.unique(rows["user_id"]).drop_null().to_pylist()
-        theirs = [user for user in users if self._hides(user.encode())]
-        mask = pc.is_in(rows["user_id"], value_set=pa.array(theirs, pa.string()))
+        mask = self.are_hidden(rows["user_id"])
         if rows["raw"].null_count == rows.num_rows:
             return mask
         raws = rows["raw"].to_pylist()
         mentions = [raw is not None and self.is_in_line(raw, thorough=thorough) for raw in raws]
         return pc.or_(mask, pa.array(mentions, pa.bool_()))
+
+    def are_hidden(self, users: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return for each user whether that is somebody forgotten; False for none."""
+        named = pc.unique(users).drop_null().to_pylist()
+        theirs = [user for user in named if self._hides(user.encode())]
+        return pc.is_in(users, value_set=pa.array(theirs, pa.string()))
 
     def is_in_line(self, raw: bytes, *, thorough: bool = False) -> bool:
         """Whether the bytes of a line hold the id of somebody forgotten as a text of its own.

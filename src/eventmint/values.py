@@ -28,7 +28,11 @@ EVENT_TYPES = ("page_view", "add_to_cart", "remove_from_cart", "purchase", "sear
 CART_EVENTS = frozenset({"add_to_cart", "remove_from_cart", "purchase"})
 ALWAYS_REQUIRED = frozenset({"timestamp", "user_id", "session_id", "event_type"})
 # Reasons of lines that are as they should be, and no event of the funnel: kept and counted, nothing to mend.
-EXPECTED_REASONS = frozenset({"event_type_ignored", "csv_header"})
+# Of an event that comes for a day of which retention has removed the lines.
+PAST_RETENTION = "past_retention"
+EXPECTED_REASONS = frozenset({"event_type_ignored", "csv_header", PAST_RETENTION})
+# What a shop may keep for some days only; all but the quarantine is made from the one before.
+LAYERS = ("bronze", "quarantine", "silver", "gold")
 
 # A step into a JSON value: the member of an object by its name, the element of an array by its position, or
 # the first object of an array whose member (first) has a value (second).
@@ -93,12 +97,14 @@ class EventRules:
         optional: fields of `user_id`, `session_id` that may be missing.
         max_line_bytes: a longer line is quarantined as `line_too_long` without being parsed.
         mapping: how lines are read that are no events as the contract writes them.
+        earliest_us: an event of before is `past_retention`, UTC microseconds.
     """
 
     event_types: tuple[str, ...] = EVENT_TYPES
     optional: frozenset[str] = frozenset()
     max_line_bytes: int = 1 << 20
     mapping: EventMapping | None = None
+    earliest_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,8 @@ class LedgerEntry:
     long as that content does, and are counted here instead of there. `restated` is no file at all: a batch
     that makes silver and gold anew from bronze for the days from `restated_from` to before `restated_to`.
     `forgotten` is none either: a batch that takes people out of everything; the days that it makes anew are
-    `restated` entries of the same batch.
+    `restated` entries of the same batch. Nor is `retained`: a batch that removes what a layer (its path: one
+    of LAYERS) has of before a day.
 
     Attributes:
         path: the file's name in the ledger; of a replay or a restatement its own.
@@ -178,16 +185,19 @@ class LedgerEntry:
         received_at: UTC, from the path's own time, else the file's.
         status: what became of it, see above.
         reason: why it was set aside.
-        lines, blank, valid, quarantined: the terms of the first law.
+        lines, blank, valid, quarantined: the terms of the first law; rows of bronze are the last two.
         first_event_time, last_event_time: of its valid lines, UTC.
         unknown_fields: a JSON object: fields that the contract does not know, how many lines have each.
         reasons: a JSON object: reasons of quarantine, how many lines have each.
         batch: name of the batch that brought it.
         seq: number of that batch.
         replayed_from: the content whose lines were judged again.
-        judged_seq: the batch that has last changed what is said of the quarantined lines of a landed file.
+        judged_seq: the batch that has last changed what is said of the lines of a landed file.
         restated_from, restated_to: days that are made anew, half-open; None where a side is open.
         lines_suppressed: lines of people who were forgotten, left out and counted.
+        valid_retained, quarantined_retained: rows that retention removed from bronze, counted.
+        retained_before: the day before which retention removed a layer's rows; of `retained` alone, whose
+            `valid` are those of the lines it removed that had counted.
     """
 
     path: str
@@ -212,11 +222,19 @@ class LedgerEntry:
     restated_from: date | None = None
     restated_to: date | None = None
     lines_suppressed: int | None = None
+    valid_retained: int | None = None
+    quarantined_retained: int | None = None
+    retained_before: date | None = None
 
     @property
     def is_of_file(self) -> bool:
-        """Whether a version of a source file stands behind it: no replay, restatement or forgetting."""
-        return self.replayed_from is None and self.status not in ("restated", "forgotten")
+        """Whether a version of a source file stands behind it: no replay, no batch without a line."""
+        return self.replayed_from is None and self.status not in ("restated", "forgotten", "retained")
+
+    @property
+    def lines_retained(self) -> int:
+        """Rows that retention removed from bronze."""
+        return (self.valid_retained or 0) + (self.quarantined_retained or 0)
 
     @property
     def restated_days(self) -> DayRange | None:
@@ -267,7 +285,7 @@ class Law:
 @dataclass(frozen=True)
 class Totals:
     """The terms of the laws over a set of files: lines = blank + valid + quarantined + suppressed,
-    valid = events + duplicates.
+    valid = events + duplicates. They tell what came, also where retention has removed it since.
 
     Attributes:
         lines: all of them, counted from the decompressed bytes.
@@ -275,6 +293,7 @@ class Totals:
         valid: lines that keep the contract.
         quarantined: lines that break it, set aside with every reason.
         suppressed: lines of people who were forgotten.
+        retained: of the valid and quarantined lines those that retention removed from bronze.
         events: true events: valid lines, each once.
         duplicates: valid lines that say again what another says.
         key_conflicts: events that share user, session, time, type and product, and differ elsewhere.
@@ -288,6 +307,7 @@ class Totals:
     duplicates: int = 0
     key_conflicts: int = 0
     suppressed: int = 0
+    retained: int = 0
 
     def __add__(self, other: Totals) -> Totals:
         terms = asdict(self)
@@ -337,6 +357,7 @@ class RunReport:
         source: where its files came from; empty where it looked for none.
         rolled_back_to: the run whose state was brought back; empty where none was.
         forgotten: how many times people were taken out of everything.
+        retained: what retention removed, in words, for each layer.
         totals: the terms of the laws for what this run changed: lines that it took in, and lines that left
             the quarantine, which are valid more and quarantined less; negative for what was rolled back.
         lake: the same terms for the whole lake after the run.
@@ -366,6 +387,7 @@ class RunReport:
     source: str = ""
     rolled_back_to: str = ""
     forgotten: int = 0
+    retained: tuple[str, ...] = ()
     totals: Totals = field(default_factory=Totals)
     lake: Totals = field(default_factory=Totals)
     quarantined_by_reason: dict[str, int] = field(default_factory=dict)
@@ -542,6 +564,7 @@ class Forgetting:
         new: how many of them were not on the list of forgotten people yet.
         unknown: how many of them have no line in the lake.
         valid, quarantined: rows of bronze that go.
+        closed: events of theirs that go of days whose lines retention has removed.
         days: UTC days whose events and answers are made anew.
         files: files of bronze that are written again.
         sources: source files, still there, that hold lines of forgotten people, or were written without them.
@@ -558,6 +581,7 @@ class Forgetting:
     unknown: int = 0
     valid: int = 0
     quarantined: int = 0
+    closed: int = 0
     days: tuple[date, ...] = ()
     files: int = 0
     sources: tuple[ForgottenSource, ...] = ()
@@ -569,13 +593,66 @@ class Forgetting:
 
     @property
     def lines(self) -> int:
-        """Rows of bronze that go."""
-        return self.valid + self.quarantined
+        """Lines that go: rows of bronze, and events whose lines retention has removed."""
+        return self.valid + self.quarantined + self.closed
 
     @property
     def changed(self) -> bool:
         """Whether the list of forgotten people or any table has changed."""
         return bool(self.new or self.lines)
+
+
+@dataclass(frozen=True)
+class RetainedLayer:
+    """What retention removes from one layer.
+
+    Attributes:
+        layer: one of LAYERS.
+        before: the first UTC day that stays: of events, in the quarantine of receipt.
+        rows, files, size_bytes: rows that go, in files of this size. A file of bronze that holds others, too,
+            is written again with these.
+        days: how many of the rows are of which day.
+    """
+
+    layer: str
+    before: date
+    rows: int = 0
+    files: int = 0
+    size_bytes: int = 0
+    days: dict[date, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What retention did, or with `dry_run` would do.
+
+    Attributes:
+        newest_day: UTC day of the newest event, from which the days of `[retention]` count; None for none.
+        layers: those that `[retention]` limits.
+        seq: of the batch; 0 in a plan, and where nothing was due.
+        damaged: files of bronze that are not what was written: then nothing is removed.
+        purged: whether every earlier state went, too.
+        dry_run: True for a plan, which changes nothing.
+        seconds: wall time.
+    """
+
+    newest_day: date | None = None
+    layers: tuple[RetainedLayer, ...] = ()
+    seq: int = 0
+    damaged: tuple[str, ...] = ()
+    purged: bool = False
+    dry_run: bool = False
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Rows of all layers that go."""
+        return sum(layer.rows for layer in self.layers)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is due."""
+        return bool(self.rows)
 
 
 @dataclass(frozen=True)
@@ -614,6 +691,7 @@ class Maintenance:
         tables: every table of the lake.
         is_complete: False where the time was up; the rest is done the next time.
         damaged: files that were left alone because they are not what was written.
+        rows_retained: rows of all layers that retention removed first.
         dry_run: True for a plan, which changes nothing.
         seconds: wall time.
     """
@@ -622,9 +700,10 @@ class Maintenance:
     is_complete: bool = True
     dry_run: bool = False
     damaged: tuple[str, ...] = ()
+    rows_retained: int = 0
     seconds: float = 0.0
 
     @property
     def changed(self) -> bool:
         """Whether any table has changed."""
-        return any(table.changed for table in self.tables)
+        return bool(self.rows_retained) or any(table.changed for table in self.tables)

@@ -315,6 +315,20 @@ def test_products_that_are_none_are_told(items: Any, problem: str, orders: Mappe
     assert [verdict.problem for verdict in orders.judge(order_of(items))] == [problem]
 
 
+def test_an_order_of_a_day_that_is_gone_has_that_reason_only_where_nothing_else_is_wrong(
+    tmp_path: Path,
+) -> None:
+    mapping = mapping_of(ORDERS, tmp_path)
+    judge = MappedJudge(EventRules(mapping=mapping, earliest_us=1_748_772_000_000_001), mapping, LATEST_US)
+    right, wrong = {"id": "p", "count": 1, "cost": 1}, {"id": "p", "count": 0, "cost": 1}
+    for items, problem in (
+        ([right, {**right, "id": "q"}], "past_retention"),
+        ([right, wrong], "quantity_out_of_range"),
+        ([wrong, right], "quantity_out_of_range"),
+    ):
+        assert [verdict.problem for verdict in judge.judge(order_of(items))] == [problem]
+
+
 def test_a_line_cannot_grow_without_bound(orders: MappedJudge) -> None:
     items = [{"id": f"p{n}", "count": 1, "cost": 1} for n in range(2000)]
     assert len(orders.judge(order_of(items))) == 2000

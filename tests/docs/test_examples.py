@@ -29,7 +29,7 @@ LANGUAGES = {"console", "sh", "sql", "python", "toml", "json", "ini", "text"}
 # Commands that ask for an account, or another machine, or that do not end by themselves; tests of their own
 # run them. Their words are checked by test_documents.
 ELSEWHERE = re.compile(r"s3://|athena|--target aws|--id |--file - |^(deploy|destroy|aws|serve|watch)\b")
-ASKS = re.compile(r"restate|backfill|rollback|quarantine replay|forget (?!--verify)")
+ASKS = re.compile(r"restate|backfill|rollback|quarantine replay|retain|forget (?!--verify)")
 # What a document says of a code that is not 0.
 OTHER_CODES = {"status --fail-if-stale 15m": 5, "run": 3, "run data": 3}
 CALL = re.compile(r"(?:\w+=\S+ +)*(?:\.venv/bin/)?eventmint (.*?)(?: > (\S+))?(?:\s+# .*)?$")
@@ -126,8 +126,8 @@ def test_the_commands_of_every_page_run(
     newest = open_lake().runs()[-1]["run_id"]
     Path("ids.txt").write_text("u-000b39442\n", encoding="utf-8")
     ended: dict[str, tuple[int, str]] = {}
-    # Nothing goes back behind a forgetting.
-    for block, words, file in sorted(commands(), key=lambda found: found[1][0] == "forget"):
+    # Nothing goes back behind these.
+    for block, words, file in sorted(commands(), key=lambda found: found[1][0] in ("retain", "forget")):
         call = shlex.join(words)
         if call not in ended and not ELSEWHERE.search(call):
             code = cli.main([RUN_ID.sub(newest, word) for word in words])

@@ -292,8 +292,8 @@ BUGS = (
     Bug(
         "days of gold are appended, not replaced",
         "pipeline.py",
-        "commit(table, shape, stamp, add=made, remove=replaced)",
-        "commit(table, shape, stamp, add=made, remove=replaced[:0])",
+        "remove=[*replaced, *too_old]",
+        "remove=too_old",
         (f"{RUNS}::test_late_and_early_files_in_any_order_give_the_answers_of_the_oracle",),
     ),
     Bug(

@@ -59,6 +59,20 @@ def test_what_was_set_aside_or_brought_no_event_completes_nothing() -> None:
 # ---- what each hour has ------------------------------------------------------------------------------------
 
 
+def test_what_retention_removed_came_in_all_the_same_and_hours_without_answers_are_left_out() -> None:
+    removed = dataclasses.replace(
+        landed(NOON, None, valid=5, quarantined=1), valid_retained=2, quarantined_retained=3
+    )
+    gold = dataclasses.replace(
+        landed(NOON, None), path="gold", status="retained", retained_before=NOON.date() + timedelta(days=1)
+    )
+    books = [row(-30, valid=1, events=1, duplicates=0)]
+    [hour] = hourly_figures(books, [], [removed], NOON, NOON + HOUR)
+    assert (hour.received, hour.quarantined) == (11, 4)
+    made = hourly_figures(books, [], [removed, gold], NOON, NOON + timedelta(days=1))
+    assert len(made) == NOON.hour  # from midnight on
+
+
 @given(
     books=st.dictionaries(HOURS, st.tuples(st.integers(1, 9), st.integers(0, 9), st.integers(0, 9))),
     sales=st.dictionaries(HOURS, st.tuples(st.integers(0, 9), st.integers(1, 9))),

@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from eventmint.values import ALWAYS_REQUIRED, CART_EVENTS, EVENT_FIELDS, EventRules
+from eventmint.values import ALWAYS_REQUIRED, CART_EVENTS, EVENT_FIELDS, PAST_RETENTION, EventRules
 
 MAX_DEPTH = 32
 MAX_QUANTITY = 2**31 - 1
@@ -153,6 +153,8 @@ def judge_event(event: dict[str, Any], rules: EventRules, latest_us: int) -> Ver
             reasons.append(f"{name}_{reason}")
     if reasons:
         return Verdict(", ".join(reasons))
+    if values[0] < rules.earliest_us:
+        return Verdict(PAST_RETENTION)
     return Verdict(None, tuple(values), to_json(event) if event else None, tuple(event))
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +35,7 @@ class Ledger:
         self._content: dict[str, str] = {}
         self._counted: dict[str, LedgerEntry] = {}
         self._replays: defaultdict[str, list[str]] = defaultdict(list)
+        self._retentions: list[LedgerEntry] = []
         for entry in sorted(entries, key=lambda e: (e.seq, e.path)):
             self.add(entry)
 
@@ -45,6 +47,8 @@ class Ledger:
         if entry.replayed_from and entry.sha256:
             self._replays[entry.replayed_from].append(entry.sha256)
             return  # nothing came from outside: what is known of the path stays as it is
+        if entry.status == "retained":
+            self._retentions.append(entry)
         self._latest[entry.path] = entry
         if entry.status != "set_aside" and entry.sha256:
             self._content[entry.path] = entry.sha256
@@ -103,9 +107,34 @@ class Ledger:
         """Path and version of each file that is known."""
         return {(entry.path, entry.version) for entry in self.entries if entry.is_of_file}
 
+    def days_forgotten(self, since: int, until: int) -> list[DayRange]:
+        """Those of them that are made anew because people were taken out of them."""
+        found = self.restatements(since, until)
+        return [e.restated_days for e in found if e.restated_days and self.is_forgetting(e.seq)]
+
     def is_forgetting(self, seq: int) -> bool:
         """Whether a batch takes people out of everything."""
         return any(entry.status == "forgotten" and entry.seq == seq for entry in self.entries)
+
+    @property
+    def horizons(self) -> dict[str, date]:
+        """The day before which retention has removed what a layer had, of each layer that it has touched."""
+        found: dict[str, date] = {}
+        for entry in self._retentions:
+            assert entry.retained_before is not None  # noqa: S101 - for the type checker: each has one
+            found[entry.path] = max(entry.retained_before, found.get(entry.path, date.min))
+        return found
+
+    @property
+    def closed_before(self) -> date:
+        """The first day that lines are taken in for: of those before bronze has no line any more, so that
+        they stay in silver and gold as they are."""
+        return self.horizons.get("bronze", date.min)
+
+    @property
+    def last_retention(self) -> LedgerEntry | None:
+        """An entry of the last batch that removed what is too old."""
+        return self._retentions[-1] if self._retentions else None
 
     def replays_of(self, sha256: str) -> list[LedgerEntry]:
         """What has left the quarantine of a content, oldest first."""
@@ -143,6 +172,14 @@ def batch_id(files: Iterable[SourceFile]) -> str:
     """Hash of the sorted file versions: the same files make the same batch."""
     names = sorted(f"{file.path}\0{file.version}" for file in files)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def horizons_to_json(horizons: Mapping[str, date]) -> str:
+    return json.dumps({layer: day.isoformat() for layer, day in sorted(horizons.items())})
+
+
+def horizons_from_json(text: str) -> dict[str, date]:
+    return {layer: date.fromisoformat(day) for layer, day in json.loads(text).items()}
 
 
 def entries_to_table(entries: Iterable[LedgerEntry]) -> pa.Table:

@@ -26,7 +26,7 @@ from eventmint.bronze.judge import (
 )
 from eventmint.bronze.mapped_fields import find, read_fields, without
 from eventmint.bronze.parse import WHITE_SPACE, LineParser, Row, rows_to_table
-from eventmint.values import EVENT_COLUMNS, EventMapping, EventRules, JsonPath
+from eventmint.values import EVENT_COLUMNS, PAST_RETENTION, EventMapping, EventRules, JsonPath
 
 # So many times its own length may a line become: what its events share is written with each of them.
 MAX_GROWTH = 64
@@ -121,7 +121,10 @@ class MappedJudge:
             rests.append(without(item, taken))
         bad = [verdict.problem.split(", ") for verdict in verdicts if verdict.problem]
         if bad:
-            return [Verdict(", ".join(dict.fromkeys(reason for reasons in bad for reason in reasons)))]
+            found = dict.fromkeys(reason for reasons in bad for reason in reasons)
+            if len(found) > 1:
+                found.pop(PAST_RETENTION, None)  # an expected reason stands alone
+            return [Verdict(", ".join(found))]
         products = _products(verdicts, rests)
         if any((values[_QUANTITY] or 0) > MAX_QUANTITY for values, _ in products):
             return [Verdict("quantity_out_of_range")]

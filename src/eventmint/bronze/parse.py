@@ -156,7 +156,7 @@ class BlockParser(LineParser):
         events = self._transform(_as_text(lines.filter(vouched)))
         doubtful = self._doubtful(events["event_time"])
         if pc.any(doubtful).as_py():
-            # Well formed, but no date (30 February), before 1970 or too far ahead: let the judge say which.
+            # Well formed, but no date (30 February), too early or too far ahead: let the judge say which.
             certain = pc.invert(doubtful)
             vouched = pc.replace_with_mask(vouched, vouched, certain.combine_chunks())
             events = events.filter(certain)
@@ -166,7 +166,8 @@ class BlockParser(LineParser):
         return pa.concat_tables([padded, judged])
 
     def _doubtful(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
-        first, last = (pa.scalar(us, times.type) for us in (0, self._latest_us))
+        span = (self._rules.earliest_us, self._latest_us)
+        first, last = (pa.scalar(us, times.type) for us in span)
         in_range = pc.and_(pc.greater_equal(times, first), pc.less_equal(times, last))
         return pc.invert(pc.fill_null(in_range, False))  # noqa: FBT003 - the value to fill in
 

@@ -11,7 +11,7 @@ from eventmint.cli.frame import Call, as_of_run, cli, on_target
 from eventmint.errors import EventmintError
 from eventmint.serve.streams import tell_error
 
-STATUSES = ("landed", "same_content", "set_aside", "replayed", "restated", "forgotten")
+STATUSES = ("landed", "same_content", "set_aside", "replayed", "restated", "forgotten", "retained")
 
 
 class Stale(EventmintError):

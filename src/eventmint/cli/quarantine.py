@@ -39,7 +39,8 @@ def _show(call: Call, reason: str | None, limit: int) -> None:
     lake = call.lake()
     reasons = lake.quarantine_by_reason()
     if reason is None:
-        call.put({"quarantined": lake.totals().quarantined, "reasons": reasons}, draw_reasons)
+        held = sum(entry.quarantined for entry in lake.ledger().entries if entry.has_lines)
+        call.put({"quarantined": held, "reasons": reasons}, draw_reasons)
         if reasons:
             call.say(f"next: eventmint quarantine --reason {next(iter(reasons))}")
         return

@@ -110,17 +110,18 @@ def _laws_of_notes(
 
 
 def _laws_of_replays(ledger: TableFiles, entries: list[tuple[str, LedgerEntry]]) -> Iterator[Law]:
-    """Each entry that says which replay or forgetting has changed it last, against the entries of these.
+    """Each entry that says which batch has changed it last, against the entries of replays, forgettings and
+    retentions.
 
     One that names a batch that never was would go before what the footer says of the same content.
     """
     replays = {(entry.replayed_from, entry.seq) for _, entry in entries if entry.replayed_from}
-    forgettings = {entry.seq for _, entry in entries if entry.status == "forgotten"}
+    removals = {entry.seq for _, entry in entries if entry.status in ("forgotten", "retained")}
     false = Counter(
         location
         for location, entry in entries
         if entry.judged_seq is not None
-        and entry.judged_seq not in forgettings
+        and entry.judged_seq not in removals
         and (entry.sha256, entry.judged_seq) not in replays
     )
     for file in ledger.files:

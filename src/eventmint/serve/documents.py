@@ -23,8 +23,13 @@ Document = dict[str, Any]
 
 def books(totals: Totals, entries: Iterable[LedgerEntry], live_contents: frozenset[str]) -> dict[str, int]:
     """Return the terms of the laws; `replaced` are valid lines of file versions that a newer one replaced."""
-    counted = [entry for entry in entries if entry.has_lines]
-    return {**asdict(totals), "replaced": sum(e.valid for e in counted if e.sha256 not in live_contents)}
+    replaced = 0
+    for entry in entries:
+        if entry.has_lines and entry.sha256 not in live_contents:
+            replaced += entry.valid
+        elif entry.status == "retained":  # of what it removed, that which had been replaced before
+            replaced += (entry.valid_retained or 0) - entry.valid
+    return {**asdict(totals), "replaced": replaced}
 
 
 def file_outcomes(entries: Iterable[LedgerEntry]) -> Counter[str]:

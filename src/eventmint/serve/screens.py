@@ -200,6 +200,7 @@ def laws_sentence(totals: Mapping[str, int]) -> str:
     lines, blank, valid, quarantined = (totals[name] for name in ("lines", "blank", "valid", "quarantined"))
     replaced = totals.get("replaced", 0)
     suppressed = totals.get("suppressed", 0)
+    retained = totals.get("retained", 0)
     events, duplicates = totals["events"], totals["duplicates"]
     holds = lines == blank + valid + quarantined + replaced + suppressed and valid == events + duplicates
     return (
@@ -208,6 +209,7 @@ def laws_sentence(totals: Mapping[str, int]) -> str:
         f"{f' + {replaced:,} of replaced files' if replaced else ''}"
         f"{f' + {suppressed:,} of forgotten people' if suppressed else ''}; "
         f"{valid:,} valid = {events:,} events + {duplicates:,} duplicates"
+        f"{f'; retention has removed {retained:,} of these lines' if retained else ''}"
     )
 
 
@@ -235,6 +237,8 @@ def draw_run(page: Page, document: Document) -> None:
             page.line(f"days     {_days(document['days'])}")
         for days in document["restated"]:
             page.line(f"restated {days}")
+        for layer in document["retained"]:
+            page.line(f"removed  {layer}")
     page.line(laws_sentence(document["lake"]))
 
 
@@ -309,6 +313,8 @@ def _what_it_was(run: Document) -> str:
             return "rollback"
         if run.get("forgotten"):
             return "forgetting"
+        if run.get("retained"):
+            return "retention"
         if run.get("restated"):
             return "restatement"
         if run.get("lines_replayed"):
@@ -525,6 +531,8 @@ def draw_forgetting(page: Page, document: Document) -> None:
         f"{_count(document['valid'] + document['quarantined'], 'line')}, {document['quarantined']:,} of them "
         f"quarantined, in {_count(document['files'], 'file')} of bronze"
     )
+    if document["closed"]:
+        page.line(f"{document['closed']:,} events of days whose lines retention has removed")
     named = [
         source["path"] if source["lines"] is None else f"{source['path']}: {source['lines']:,} lines removed"
         for source in document["sources"]
@@ -539,6 +547,43 @@ def draw_forgetting(page: Page, document: Document) -> None:
     )
     if document["changed"]:
         page.line("earlier states go with their files: nothing goes back behind this, who reads them fails")
+
+
+def draw_expiry(page: Page, document: Document) -> None:
+    """What retention did, or would do."""
+    if not document["layers"]:
+        page.line("every layer is kept for ever: see [retention] in eventmint.toml")
+        return
+    if document["dry_run"] and document["changed"]:
+        page.line("this would be done:")
+    page.line(f"newest event of {document['newest_day']}")
+    page.table(
+        [
+            Column("layer"),
+            Column("keeps from"),
+            right("rows go"),
+            right("in files"),
+            right("bytes"),
+            Column("days"),
+        ],
+        [
+            [
+                layer["layer"],
+                layer["before"],
+                f"{layer['rows']:,}",
+                f"{layer['files']:,}",
+                f"{layer['size_bytes']:,}",
+                _days([*layer["days"]]) if layer["days"] else "-",
+            ]
+            for layer in document["layers"]
+        ],
+    )
+    for location in document["damaged"]:
+        page.line(f"damaged: {location}", "red")
+    if not document["changed"]:
+        page.line("nothing is older than that")
+    elif document["purged"]:
+        page.line("earlier states went with their files: nothing goes back behind this")
 
 
 def _some(title: str, names: Sequence[str]) -> list[tuple[str, str]]:

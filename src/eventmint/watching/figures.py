@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -51,13 +51,14 @@ def complete_until(entries: Iterable[LedgerEntry], now: datetime) -> datetime | 
 def hourly_figures(
     books: Iterable[Mapping[str, Any]],
     sales: Iterable[Mapping[str, Any]],
-    entries: Iterable[LedgerEntry],
+    entries: Collection[LedgerEntry],
     start: datetime,
     end: datetime,
 ) -> list[HourFigures]:
     """Return one item per hour of `[start, end)`, without gaps, zeros where nothing came.
 
-    It begins after the first hour that has an event, which may be half an hour.
+    It begins after the first hour that has an event, which may be half an hour, and not before the first day
+    of which retention keeps the answers.
 
     Args:
         books, sales: rows of `silver.event_hours` and of `gold.hourly_revenue`.
@@ -65,7 +66,7 @@ def hourly_figures(
         start, end: full hours, UTC.
     """
     rows = {_hour(row): row for row in books if row["valid"]}
-    first = max(start, min(rows, default=end) + HOUR)
+    first = max(start, min(rows, default=end) + HOUR, *_answers_kept_from(entries))
     hours = [HourFigures() for _ in range(max(0, (end - first) // HOUR))]
 
     def at(moment: datetime) -> HourFigures | None:
@@ -79,9 +80,15 @@ def hourly_figures(
             hour.revenue, hour.purchases = float(row["total_revenue"]), row["transaction_count"]
     for entry in entries:
         if entry.has_lines and (hour := at(entry.received_at)):
-            hour.received += entry.valid + entry.quarantined
-            hour.quarantined += entry.quarantined
+            quarantined = entry.quarantined + (entry.quarantined_retained or 0)
+            hour.received += entry.valid + (entry.valid_retained or 0) + quarantined
+            hour.quarantined += quarantined
     return hours
+
+
+def _answers_kept_from(entries: Iterable[LedgerEntry]) -> list[datetime]:
+    days = (entry.retained_before for entry in entries if entry.path == "gold")
+    return [datetime.combine(day, time(), UTC) for day in days if day]
 
 
 def _hour(row: Mapping[str, Any]) -> datetime:

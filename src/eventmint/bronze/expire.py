@@ -1,0 +1,79 @@
+"""Rows of bronze that are too old: found, counted by content, and left out of a file written anew.
+
+Pure functions of a file and two days: any engine may run them anywhere, and again after a crash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from eventmint.bronze.losses import LOOKED_AT, Loss, add_losses
+from eventmint.bronze.rewrite import rewrite_file
+from eventmint.engine.parquet import ROW_GROUP_ROWS
+from eventmint.storage import local_paths
+from eventmint.values import LedgerEntry
+
+
+@dataclass(frozen=True)
+class TooOld:
+    """A file of bronze, and which of its rows go: both days are the first that stay, UTC.
+
+    Attributes:
+        events_before: of valid lines, by the time of the event.
+        received_before: of quarantined lines, by the time of receipt.
+    """
+
+    location: str
+    events_before: date
+    received_before: date
+
+    def rows_of(self, rows: pa.Table) -> pa.ChunkedArray:
+        """Which rows go."""
+        is_valid = pc.is_null(rows["problem"])
+        too_old = pc.less(rows["event_time"], _midnight(self.events_before))
+        long_ago = pc.less(rows["received_at"], _midnight(self.received_before))
+        return pc.if_else(is_valid, too_old, long_ago)
+
+
+def find_too_old(task: TooOld) -> dict[str, Loss]:
+    """Return what each content in a file would lose, also those that lose nothing; nothing is written."""
+    (path,) = local_paths([task.location])
+    losses: dict[str, Loss] = {}
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROW_GROUP_ROWS, columns=[*LOOKED_AT]):
+            rows = pa.Table.from_batches([batch])
+            add_losses(losses, rows, task.rows_of(rows))
+    return losses
+
+
+@dataclass(frozen=True)
+class Expiring:
+    """A file of bronze that is written without some rows.
+
+    Attributes:
+        entries: the ledger's entries, as they are then, of the contents that lose rows.
+        staging: folder for the new file; its name begins with `stem`.
+    """
+
+    too_old: TooOld
+    entries: tuple[LedgerEntry, ...]
+    staging: str
+    stem: str
+
+
+def write_without(task: Expiring) -> str | None:
+    """Write the rows that stay, in their order; return where, None where none stays."""
+
+    def staying(rows: pa.Table) -> pa.Table:
+        return rows.filter(pc.invert(task.too_old.rows_of(rows)))
+
+    return rewrite_file(task.too_old.location, staying, task.entries, task.staging, task.stem)
+
+
+def _midnight(day: date) -> pa.Scalar:
+    return pa.scalar(datetime.combine(day, time.min, UTC), pa.timestamp("us", tz="UTC"))
