@@ -495,7 +495,9 @@ def test_what_a_run_leaves_out_is_named_and_made_safe(eventmint: Eventmint, tmp_
     (tmp_path / "data" / "link.jsonl.gz").symlink_to("a.jsonl.gz")
     ended = eventmint("run", "--workers", "1")
     assert ended.code == 0
-    assert re.search(r"^set aside: .*evil\\x1b\[31m\.jsonl\.gz: not_gzip$", ended.err, re.MULTILINE)
+    assert re.search(
+        r"^set aside: .*evil\\x1b\[31m\.jsonl\.gz: not_gzip$", ended.err, re.MULTILINE
+    )
     assert re.search(r"^skipped: .*link\.jsonl\.gz: symlink$", ended.err, re.MULTILINE)
     assert ESCAPE not in ended.err + ended.out
 
@@ -508,6 +510,16 @@ def test_a_source_in_which_nothing_fits_gets_a_hint(eventmint: Eventmint, tmp_pa
     ended = eventmint("run", "data")
     assert ended.code == 0
     assert "hint: no file below data matches" in ended.err
+
+
+def test_a_name_that_is_nearly_right_in_sql_is_answered_with_the_right_one(
+    eventmint: Eventmint, sample_lake: Path
+) -> None:
+    ended = eventmint("-C", sample_lake, "query", "SELECT view_cnt FROM top_products")
+    assert 'Candidate bindings: "view_count"' in ended.error
+    ended = eventmint("-C", sample_lake, "query", "SELECT 1 FROM gold.top_product")
+    assert 'Did you mean "' in ended.error
+    assert 'top_products"?' in ended.error
 
 
 def test_lines_of_a_replaced_file_stay_accounted_for(eventmint: Eventmint, tmp_path: Path) -> None:
