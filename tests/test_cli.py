@@ -512,6 +512,16 @@ def test_a_source_in_which_nothing_fits_gets_a_hint(eventmint: Eventmint, tmp_pa
     assert "hint: no file below data matches" in ended.err
 
 
+def test_every_command_says_its_first_sentence_whole_in_the_list(eventmint: Eventmint) -> None:
+    groups = [
+        [],
+        *([name] for name, command in cli.frame.cli.commands.items() if hasattr(command, "commands")),
+    ]
+    for group in groups:
+        said = " ".join(eventmint(*group, "--help").out.split())
+        assert "..." not in said.partition(" Commands: ")[2], group
+
+
 def test_a_name_that_is_nearly_right_in_sql_is_answered_with_the_right_one(
     eventmint: Eventmint, sample_lake: Path
 ) -> None:
