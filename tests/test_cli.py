@@ -512,6 +512,18 @@ def test_a_source_in_which_nothing_fits_gets_a_hint(eventmint: Eventmint, tmp_pa
     assert "hint: no file below data matches" in ended.err
 
 
+def test_a_source_that_cannot_be_read_leaves_no_lake(
+    eventmint: Eventmint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eventmint.storage.s3 import s3_client
+
+    s3_client.cache_clear()
+    monkeypatch.setitem(sys.modules, "boto3", None)  # as where the extra is not installed
+    ended = eventmint("run", "s3://bucket/events/")
+    assert (ended.code, "pip install 'eventmint[aws]'" in ended.error) == (2, True)
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_every_command_says_its_first_sentence_whole_in_the_list(eventmint: Eventmint) -> None:
     groups = [
         [],

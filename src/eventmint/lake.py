@@ -987,7 +987,12 @@ class Lake:
 
 
 def _require_source(root: str) -> None:
-    if not is_s3(root) and not Path(root).exists():
+    """Refuse what cannot be a source, before anything is made. Raises: FixSettings."""
+    if is_s3(root):
+        from eventmint.storage.s3 import s3_client
+
+        s3_client()
+    elif not Path(root).exists():
         raise FixSettings(f"{root}: no such source.", "Name a folder with *.jsonl.gz files.")
 
 
