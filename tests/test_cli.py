@@ -450,7 +450,7 @@ def test_a_second_run_says_that_nothing_is_new_and_touches_no_file(
     second = eventmint("run")
     assert second.code == 0
     assert second.out.startswith("nothing is new")
-    assert "3 lines = 0 blank + 3 valid + 0 quarantined; 3 valid = 2 events + 1 duplicates" in second.out
+    assert "3 lines = 0 blank + 3 valid + 0 quarantined; 3 valid = 2 events + 1 duplicate" in second.out
     assert second.err == ""
     assert listing(tmp_path) == before
 
@@ -510,6 +510,19 @@ def test_a_source_in_which_nothing_fits_gets_a_hint(eventmint: Eventmint, tmp_pa
     ended = eventmint("run", "data")
     assert ended.code == 0
     assert "hint: no file below data matches" in ended.err
+
+
+def test_one_of_a_thing_is_not_told_in_the_plural(eventmint: Eventmint, tmp_path: Path) -> None:
+    write_events(tmp_path, "a.jsonl.gz", [GOOD, GOOD])
+    ended = eventmint("run", "--workers", "1")
+    assert ended.err.splitlines()[1].startswith("silver    1 event, 1 duplicate, ")
+    assert "\n2 lines: 1 new event, 1 duplicate, 0 quarantined, 0 blank\n" in ended.out
+    assert ended.out.endswith("2 valid = 1 event + 1 duplicate\n")
+    write_events(tmp_path, "b.jsonl.gz", [GOOD])
+    ended = eventmint("run", "--workers", "1")
+    assert ended.err.splitlines()[0].startswith("bronze    1 line, ")
+    ended = eventmint("sample", "--num-files", "1", "--events-per-file", "100")
+    assert ended.out.startswith("1 file in ")
 
 
 def test_a_source_that_cannot_be_read_leaves_no_lake(
@@ -1026,7 +1039,7 @@ def test_on_a_terminal_a_run_moves_a_bar_and_leaves_a_line_per_stage(tmp_path: P
     write_events(tmp_path, "a.jsonl.gz", [GOOD])
     shown, out = in_terminal("run", "--workers", 1, cwd=tmp_path)
     assert re.search(rf"bronze +{ESCAPE}\[\d+m━", shown)
-    assert re.search(r"bronze +1 lines, \d+\.\d s\r\n", shown)
+    assert re.search(r"bronze +1 line, \d+\.\d s\r\n", shown)
     assert shown.rstrip().endswith(f"{ESCAPE}[?25h")  # the cursor is back
     assert ESCAPE not in out
 
