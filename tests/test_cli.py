@@ -496,7 +496,7 @@ def test_what_a_run_leaves_out_is_named_and_made_safe(eventmint: Eventmint, tmp_
     ended = eventmint("run", "--workers", "1")
     assert ended.code == 0
     assert re.search(
-        r"^set aside: .*evil\\x1b\[31m\.jsonl\.gz: not_gzip$", ended.err, re.MULTILINE
+        r"^set aside: .*evil\\x1b\[31m\.jsonl\.gz: not_gzip; pack it with `gzip`$", ended.err, re.MULTILINE
     )
     assert re.search(r"^skipped: .*link\.jsonl\.gz: symlink$", ended.err, re.MULTILINE)
     assert ESCAPE not in ended.err + ended.out
@@ -509,7 +509,20 @@ def test_a_source_in_which_nothing_fits_gets_a_hint(eventmint: Eventmint, tmp_pa
     write_events(tmp_path, "a.json.gz", [GOOD])
     ended = eventmint("run", "data")
     assert ended.code == 0
-    assert "hint: no file below data matches" in ended.err
+    assert ended.err.splitlines() == [
+        "hint: no file below data matches **/*.jsonl.gz; name another folder or set source.pattern",
+        "hint: 1 file is there that no run reads, such as a.json.gz; events come gzipped",
+    ]
+    (tmp_path / "empty").mkdir()
+    assert len(eventmint("run", "empty").err.splitlines()) == 1
+
+
+def test_an_empty_lake_says_so_instead_of_asking_for_other_days(eventmint: Eventmint, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert eventmint("run").code == 0
+    assert eventmint("show").out.startswith("No events yet. ")
+    assert eventmint("show", "--to", "2026-01-15").out.startswith("No events in this period. ")
+    assert eventmint("quarantine").out == "no line in quarantine\n"
 
 
 def test_one_of_a_thing_is_not_told_in_the_plural(eventmint: Eventmint, tmp_path: Path) -> None:

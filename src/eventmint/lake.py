@@ -66,7 +66,7 @@ from eventmint.serve.documents import books, file_outcomes
 from eventmint.serve.follow import Follower, Told, writing
 from eventmint.serve.limits import Limits
 from eventmint.serve.pages.trust import as_facts, trust
-from eventmint.serve.published import published_database
+from eventmint.serve.published import NOT_YET, published_database
 from eventmint.serve.quarantine import Export
 from eventmint.sources.discover import Listing, list_source
 from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
@@ -921,9 +921,7 @@ class Lake:
 
     def _require_lake(self) -> None:
         if not self._catalog.exists():
-            raise FixData(
-                f"{self._catalog.location}: there is no lake here yet.", "Run `eventmint run SOURCE` first."
-            )
+            raise FixData(f"{self._catalog.location}: there is no lake here yet.", NOT_YET)
 
     def _seqs(self) -> list[int]:
         names = ("bronze.ingested_files", "silver.event_hours", *(f"gold.{answer}" for answer in ANSWERS))

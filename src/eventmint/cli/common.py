@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # As in contracts.ANSWERS, which is slow to import.
 ANSWERS = ("conversion_funnel", "hourly_revenue", "top_products", "category_performance", "user_activity")
 SET_ASIDE_SHOWN = 5
+_CURES = {"not_gzip": "; pack it with `gzip`"}
 Made = TypeVar("Made")
 
 
@@ -76,7 +77,7 @@ def run_pipeline(
         lake = Lake(settings, progress)
         report = lake.run_planned(plan) if plan else lake.run(source)
     for path, reason in list(report.set_aside.items())[:SET_ASIDE_SHOWN]:
-        call.say(plain(f"set aside: {path}: {reason}"))
+        call.say(plain(f"set aside: {path}: {reason}{_CURES.get(reason, '')}"))
     if len(report.set_aside) > SET_ASIDE_SHOWN:
         call.say(
             f"set aside: {len(report.set_aside):,} files in all, see `eventmint files --status set_aside`"
@@ -119,7 +120,7 @@ def summaries(lake: Lake | State, names: Iterable[str], period: Period) -> dict[
 
     (days,) = json_rows(lake.sql(days_sql(period)))
     return {
-        "period": days,
+        "period": {**days, "is_all": not (period.start or period.end)},
         "summaries": {name: json_rows(lake.sql(summary_sql(name, period))) for name in names},
     }
 

@@ -26,7 +26,11 @@ def draw_answers(page: Page, document: Document) -> None:
     """The answers of a period: one in full, or all five."""
     period = document["period"]
     if not period["days"]:
-        page.line("No events in this period. Choose other days with --from and --to.")
+        page.line(
+            "No events yet. `eventmint status` says what came in, `eventmint run` takes in more."
+            if period["is_all"]
+            else "No events in this period. Choose other days with --from and --to."
+        )
         return
     first, last = (jsonable(period[name]) for name in ("first_day", "last_day"))
     days = (
@@ -401,7 +405,10 @@ def draw_files(page: Page, document: Document) -> None:
 
 def draw_reasons(page: Page, document: Document) -> None:
     reasons = document["reasons"]
-    most = max(reasons.values(), default=0)
+    if not reasons:
+        page.line("no line in quarantine")
+        return
+    most = max(reasons.values())
     page.line(
         f"{counted(document['quarantined'], 'line')} in quarantine; a line can have more than one reason"
     )
