@@ -560,6 +560,20 @@ def test_every_command_says_its_first_sentence_whole_in_the_list(eventmint: Even
         assert "..." not in said.partition(" Commands: ")[2], group
 
 
+def test_a_day_in_another_form_is_answered_with_the_right_one(eventmint: Eventmint) -> None:
+    for command in ("show", "funnel", "restate"):
+        ended = eventmint(command, "--from", "15.1.2026")
+        assert ended.error == (
+            "error: Invalid value for '--from': '15.1.2026' is no day; write it as 2026-01-15. "
+            f"See `eventmint {command} --help`."
+        )
+
+
+def test_a_reason_that_is_none_leads_to_the_list_of_reasons(eventmint: Eventmint, sample_lake: Path) -> None:
+    ended = eventmint("-C", sample_lake, "quarantine", "--reason", "zzz")
+    assert ended.err == ("no line has the reason zzz. See `eventmint quarantine` for those that there are.\n")
+
+
 def test_a_name_that_is_nearly_right_in_sql_is_answered_with_the_right_one(
     eventmint: Eventmint, sample_lake: Path
 ) -> None:

@@ -54,6 +54,19 @@ class OneOf(click.Choice[str]):
         )
 
 
+class Day(click.DateTime):
+    """A day as 2026-01-15; what is none is answered with one, not with a pattern."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no day; write it as 2026-01-15.", param, ctx)
+
+
 class SourcePlace(click.Path):
     """A folder or file that exists, or an address in S3."""
 

@@ -54,7 +54,8 @@ def _say_if_unknown(call: Call, reason: str | None, reasons: Collection[str]) ->
     if reason is None or reason in reasons:
         return
     near = difflib.get_close_matches(reason, reasons, n=1)
-    call.say(f"no line has the reason {plain(reason)}." + (f" Did you mean {near[0]}?" if near else ""))
+    further = f"Did you mean {near[0]}?" if near else "See `eventmint quarantine` for those that there are."
+    call.say(f"no line has the reason {plain(reason)}. {further}")
 
 
 @on_target
