@@ -450,7 +450,7 @@ def test_a_second_run_says_that_nothing_is_new_and_touches_no_file(
     second = eventmint("run")
     assert second.code == 0
     assert second.out.startswith("nothing is new")
-    assert "3 lines = 0 blank + 3 valid + 0 quarantined; 3 valid = 2 events + 1 duplicates" in second.out
+    assert "3 lines = 0 blank + 3 valid + 0 quarantined; 3 valid = 2 events + 1 duplicate" in second.out
     assert second.err == ""
     assert listing(tmp_path) == before
 
@@ -495,7 +495,9 @@ def test_what_a_run_leaves_out_is_named_and_made_safe(eventmint: Eventmint, tmp_
     (tmp_path / "data" / "link.jsonl.gz").symlink_to("a.jsonl.gz")
     ended = eventmint("run", "--workers", "1")
     assert ended.code == 0
-    assert re.search(r"^set aside: .*evil\\x1b\[31m\.jsonl\.gz: not_gzip$", ended.err, re.MULTILINE)
+    assert re.search(
+        r"^set aside: .*evil\\x1b\[31m\.jsonl\.gz: not_gzip; pack it with `gzip`$", ended.err, re.MULTILINE
+    )
     assert re.search(r"^skipped: .*link\.jsonl\.gz: symlink$", ended.err, re.MULTILINE)
     assert ESCAPE not in ended.err + ended.out
 
@@ -507,7 +509,79 @@ def test_a_source_in_which_nothing_fits_gets_a_hint(eventmint: Eventmint, tmp_pa
     write_events(tmp_path, "a.json.gz", [GOOD])
     ended = eventmint("run", "data")
     assert ended.code == 0
-    assert "hint: no file below data matches" in ended.err
+    assert ended.err.splitlines() == [
+        "hint: no file below data matches **/*.jsonl.gz; name another folder or set source.pattern",
+        "hint: 1 file is there that no run reads, such as a.json.gz; events come gzipped",
+    ]
+    (tmp_path / "empty").mkdir()
+    assert len(eventmint("run", "empty").err.splitlines()) == 1
+
+
+def test_an_empty_lake_says_so_instead_of_asking_for_other_days(eventmint: Eventmint, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert eventmint("run").code == 0
+    assert eventmint("show").out.startswith("No events yet. ")
+    assert eventmint("show", "--to", "2026-01-15").out.startswith("No events in this period. ")
+    assert eventmint("quarantine").out == "no line in quarantine\n"
+
+
+def test_one_of_a_thing_is_not_told_in_the_plural(eventmint: Eventmint, tmp_path: Path) -> None:
+    write_events(tmp_path, "a.jsonl.gz", [GOOD, GOOD])
+    ended = eventmint("run", "--workers", "1")
+    assert ended.err.splitlines()[1].startswith("silver    1 event, 1 duplicate, ")
+    assert "\n2 lines: 1 new event, 1 duplicate, 0 quarantined, 0 blank\n" in ended.out
+    assert ended.out.endswith("2 valid = 1 event + 1 duplicate\n")
+    write_events(tmp_path, "b.jsonl.gz", [GOOD])
+    ended = eventmint("run", "--workers", "1")
+    assert ended.err.splitlines()[0].startswith("bronze    1 line, ")
+    ended = eventmint("sample", "--num-files", "1", "--events-per-file", "100")
+    assert ended.out.startswith("1 file in ")
+
+
+def test_a_source_that_cannot_be_read_leaves_no_lake(
+    eventmint: Eventmint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eventmint.storage.s3 import s3_client
+
+    s3_client.cache_clear()
+    monkeypatch.setitem(sys.modules, "boto3", None)  # as where the extra is not installed
+    ended = eventmint("run", "s3://bucket/events/")
+    assert (ended.code, "pip install 'eventmint[aws]'" in ended.error) == (2, True)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_every_command_says_its_first_sentence_whole_in_the_list(eventmint: Eventmint) -> None:
+    groups = [
+        [],
+        *([name] for name, command in cli.frame.cli.commands.items() if hasattr(command, "commands")),
+    ]
+    for group in groups:
+        said = " ".join(eventmint(*group, "--help").out.split())
+        assert "..." not in said.partition(" Commands: ")[2], group
+
+
+def test_a_day_in_another_form_is_answered_with_the_right_one(eventmint: Eventmint) -> None:
+    for command in ("show", "funnel", "restate"):
+        ended = eventmint(command, "--from", "15.1.2026")
+        assert ended.error == (
+            "error: Invalid value for '--from': '15.1.2026' is no day; write it as 2026-01-15. "
+            f"See `eventmint {command} --help`."
+        )
+
+
+def test_a_reason_that_is_none_leads_to_the_list_of_reasons(eventmint: Eventmint, sample_lake: Path) -> None:
+    ended = eventmint("-C", sample_lake, "quarantine", "--reason", "zzz")
+    assert ended.err == ("no line has the reason zzz. See `eventmint quarantine` for those that there are.\n")
+
+
+def test_a_name_that_is_nearly_right_in_sql_is_answered_with_the_right_one(
+    eventmint: Eventmint, sample_lake: Path
+) -> None:
+    ended = eventmint("-C", sample_lake, "query", "SELECT view_cnt FROM top_products")
+    assert 'Candidate bindings: "view_count"' in ended.error
+    ended = eventmint("-C", sample_lake, "query", "SELECT 1 FROM gold.top_product")
+    assert 'Did you mean "' in ended.error
+    assert 'top_products"?' in ended.error
 
 
 def test_lines_of_a_replaced_file_stay_accounted_for(eventmint: Eventmint, tmp_path: Path) -> None:
@@ -992,7 +1066,7 @@ def test_on_a_terminal_a_run_moves_a_bar_and_leaves_a_line_per_stage(tmp_path: P
     write_events(tmp_path, "a.jsonl.gz", [GOOD])
     shown, out = in_terminal("run", "--workers", 1, cwd=tmp_path)
     assert re.search(rf"bronze +{ESCAPE}\[\d+m━", shown)
-    assert re.search(r"bronze +1 lines, \d+\.\d s\r\n", shown)
+    assert re.search(r"bronze +1 line, \d+\.\d s\r\n", shown)
     assert shown.rstrip().endswith(f"{ESCAPE}[?25h")  # the cursor is back
     assert ESCAPE not in out
 

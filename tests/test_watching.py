@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_watch_goes_on(shop: Path) ->
         running.send_signal(signal.SIGTERM)
         _, err = running.communicate(timeout=60)
     assert "stopping when this run has ended; Ctrl-C again stops at once" in err.splitlines()
-    assert "1 files, 3 lines: +3 events, 0 duplicates, 0 quarantined" in line
+    assert "1 file, 3 lines: +3 events, 0 duplicates, 0 quarantined" in line
     assert "set aside: " in err
     assert running.returncode == 0
 

@@ -18,7 +18,7 @@ from eventmint.contracts import ANSWERS, contract
 from eventmint.errors import Bug, EventmintError, LockHeld
 from eventmint.outlook import judge_hours
 from eventmint.pipeline import ledger_of
-from eventmint.run_log import fields, run_name
+from eventmint.run_log import counted, fields, run_name
 from eventmint.serve.documents import quarantine_complaint, staleness
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.plan import live_files
@@ -115,7 +115,8 @@ def rows_written(catalog: LakeCatalog, report: RunReport) -> dict[str, int]:
 
 def _log_run(report: RunReport) -> None:
     took = report.totals
-    said = f"{report.files_landed:,} files, {took.lines:,} lines" if report.changed else "nothing new"
+    counts = f"{counted(report.files_landed, 'file')}, {counted(took.lines, 'line')}"
+    said = counts if report.changed else "nothing new"
     log.info(
         "run ended: %s",
         said,

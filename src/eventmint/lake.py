@@ -68,7 +68,7 @@ from eventmint.serve.documents import books, file_outcomes
 from eventmint.serve.follow import Follower, Told, writing
 from eventmint.serve.limits import Limits
 from eventmint.serve.pages.trust import as_facts, trust
-from eventmint.serve.published import published_database
+from eventmint.serve.published import NOT_YET, published_database
 from eventmint.serve.quarantine import Export
 from eventmint.sources.discover import Listing, list_source
 from eventmint.storage import is_s3, list_folder, lock, remove, shrink_downloads
@@ -989,9 +989,7 @@ class Lake:
 
     def _require_lake(self) -> None:
         if not self._catalog.exists():
-            raise FixData(
-                f"{self._catalog.location}: there is no lake here yet.", "Run `eventmint run SOURCE` first."
-            )
+            raise FixData(f"{self._catalog.location}: there is no lake here yet.", NOT_YET)
 
     def _seqs(self) -> list[int]:
         names = ("bronze.ingested_files", "silver.event_hours", *(f"gold.{answer}" for answer in ANSWERS))
@@ -1058,7 +1056,12 @@ class Lake:
 
 
 def _require_source(root: str) -> None:
-    if not is_s3(root) and not Path(root).exists():
+    """Refuse what cannot be a source, before anything is made. Raises: FixSettings."""
+    if is_s3(root):
+        from eventmint.storage.s3 import s3_client
+
+        s3_client()
+    elif not Path(root).exists():
         raise FixSettings(f"{root}: no such source.", "Name a folder with *.jsonl.gz files.")
 
 

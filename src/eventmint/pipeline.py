@@ -31,7 +31,7 @@ from eventmint.engine.protocol import Engine, Place, Session
 from eventmint.errors import FixSettings
 from eventmint.gold import aggregate as gold
 from eventmint.landing import Digest, digest_of, land_one
-from eventmint.run_log import Progress
+from eventmint.run_log import Progress, counted
 from eventmint.silver import hours as books_of
 from eventmint.silver.forget import ErasingEvents, Events, erase_events
 from eventmint.silver.refine import Intake, Refined, refine
@@ -305,7 +305,7 @@ def land_files(run: Run, files: Sequence[SourceFile]) -> None:
     run.replaced += sum(_replaces(run.ledger, entry) for entry in entries)
     write_ledger(run, table, shape, entries, stamp.seq, stamp.batch)
     run.entries += entries
-    run.progress.finish("bronze", f"{sum(e.lines for e in entries):,} lines")
+    run.progress.finish("bronze", counted(sum(e.lines for e in entries), "line"))
 
 
 def _is_ahead(ledger: Ledger, seq: int) -> bool:
@@ -576,7 +576,7 @@ def _chunks(lines: Mapping[books_of.Hour, int]) -> Iterator[tuple[datetime, date
 def _describe(refined: Refined) -> str:
     events = sum(book.events for book in refined.books.values())
     duplicates = sum(book.duplicates for book in refined.books.values())
-    return f"{events:,} events, {duplicates:,} duplicates"
+    return f"{counted(events, 'event')}, {counted(duplicates, 'duplicate')}"
 
 
 def _next_seq(ledger: Ledger, seq: int) -> int:
@@ -752,7 +752,7 @@ def aggregate_answers(run: Run, _files: Sequence[SourceFile]) -> None:
         inputs = _GoldInputs(run, silver)
         for name in behind:
             replan_on_conflict(run, partial(_aggregate_table, run, session, name, inputs))
-    run.progress.finish("gold", f"{len(run.days)} days" if len(run.days) != 1 else "1 day")
+    run.progress.finish("gold", counted(len(run.days), "day"))
 
 
 class _GoldInputs:

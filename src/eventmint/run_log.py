@@ -58,6 +58,11 @@ def run_named(run_id: str) -> Iterator[None]:
         _run.reset(token)
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: 1 line, 2,000 lines."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def fields(**values: Any) -> dict[str, Any]:
     """Return what a line of a log says beside its message, as the `extra` of a logger's call."""
     return {"fields": values}

@@ -130,7 +130,7 @@ def test_without_boto3_it_names_the_extra(
 
     assert cli.main(STATUS) == 2
 
-    assert the_error(capsys).endswith("Install it with `pip install eventmint[aws]`.")
+    assert the_error(capsys).endswith("Install it with `pip install 'eventmint[aws]'`.")
 
 
 @pytest.mark.usefixtures("aws")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from asking import Ask, asking
@@ -67,6 +68,7 @@ def test_ids_come_from_stdin_and_stand_in_no_word_that_is_said(
     code, out, err = ask("forget", "--file", "-", "--yes")
     assert code == 0
     assert "1 person, 1 new on the list, 0 without a line" in out
+    assert re.search(r"^bronze\.ingested_files +\d+ rows? more$", out, re.MULTILINE)
     assert "source files still hold lines of forgotten people" in err
     assert ANNA not in out + err
     assert [place for place in found_in(shop.folder, (ANNA,)) if not place.startswith("source/")] == []

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # As in contracts.ANSWERS, which is slow to import.
 ANSWERS = ("conversion_funnel", "hourly_revenue", "top_products", "category_performance", "user_activity")
 SET_ASIDE_SHOWN = 5
+_CURES = {"not_gzip": "; pack it with `gzip`"}
 Made = TypeVar("Made")
 
 
@@ -51,6 +52,19 @@ class OneOf(click.Choice[str]):
             if near
             else super().get_invalid_choice_message(value, ctx)
         )
+
+
+class Day(click.DateTime):
+    """A day as 2026-01-15; what is none is answered with one, not with a pattern."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no day; write it as 2026-01-15.", param, ctx)
 
 
 class SourcePlace(click.Path):
@@ -76,7 +90,7 @@ def run_pipeline(
         lake = Lake(settings, progress)
         report = lake.run_planned(plan) if plan else lake.run(source)
     for path, reason in list(report.set_aside.items())[:SET_ASIDE_SHOWN]:
-        call.say(plain(f"set aside: {path}: {reason}"))
+        call.say(plain(f"set aside: {path}: {reason}{_CURES.get(reason, '')}"))
     if len(report.set_aside) > SET_ASIDE_SHOWN:
         call.say(
             f"set aside: {len(report.set_aside):,} files in all, see `eventmint files --status set_aside`"
@@ -119,7 +133,7 @@ def summaries(lake: Lake | State, names: Iterable[str], period: Period) -> dict[
 
     (days,) = json_rows(lake.sql(days_sql(period)))
     return {
-        "period": days,
+        "period": {**days, "is_all": not (period.start or period.end)},
         "summaries": {name: json_rows(lake.sql(summary_sql(name, period))) for name in names},
     }
 
@@ -144,14 +158,15 @@ class Change(Generic[Made]):
 def carried_out(call: Call, change: Change[Made], *, dry_run: bool, yes: bool) -> Made | None:
     """Show the plan, ask, and do it; None where the answer was no. A dry run returns the plan.
 
-    It is done also where nothing is to be done: it may be that an earlier one was cut off.
+    Who says yes beforehand reads once what was done, and no plan that says the same. It is done also where
+    nothing is to be done: it may be that an earlier one was cut off.
     Raises: FixSettings: there is nobody to ask.
     """
     from eventmint.serve.terminal import watching
 
     if dry_run:
         return change.plan()
-    if not (yes and call.is_silent):
+    if not yes:
         planned = change.plan()
         shown = change.as_dict(planned)
         if change.asks(planned) and not agreed(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 AnyCommand = TypeVar("AnyCommand", bound=click.Command)
 LOG_FORMAT = "EVENTMINT_LOG_FORMAT"
+_LONGEST_SENTENCE = 200
 STOPPING = "stopping in good order; Ctrl-C again stops at once"
 
 
@@ -122,7 +123,7 @@ class Call:
 
 SWITCHES = (
     (["--json", "wants_json"], "One JSON document on stdout."),
-    (["-q", "--quiet", "is_quiet"], "Errors only."),
+    (["-q", "--quiet", "is_quiet"], "No progress, no hints: results and errors only."),
     (["-v", "--verbose", "is_verbose"], "Say more, and where an error comes from."),
 )
 
@@ -178,7 +179,14 @@ def as_of_run(command: AnyCommand) -> AnyCommand:
     return command
 
 
-class Command(click.Command):
+class SaidInFull(click.Command):
+    """A command whose first sentence stands whole in the list of commands, over two lines if need be."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        return super().get_short_help_str(max(limit, _LONGEST_SENTENCE))
+
+
+class Command(SaidInFull):
     """A command that takes the switches also after its own name."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -186,7 +194,7 @@ class Command(click.Command):
         self.params += switches()
 
 
-class Group(click.Group):
+class Group(SaidInFull, click.Group):
     """The command line as a whole."""
 
     command_class = Command

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from eventmint.cli.common import ANSWERS, OneOf, books_of, rows_of_answers, summaries
+from eventmint.cli.common import ANSWERS, Day, OneOf, books_of, rows_of_answers, summaries
 from eventmint.cli.frame import Call, as_of_run, cli, on_target
 from eventmint.errors import EventmintError
 from eventmint.serve.streams import tell_error
@@ -65,10 +65,8 @@ def history(call: Call, limit: int) -> None:
 @as_of_run
 @cli.command()
 @click.argument("name", required=False, type=OneOf(ANSWERS), metavar="[NAME]")
-@click.option("--from", "start", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="First day, UTC.")
-@click.option(
-    "--to", "end", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="The day after the last, UTC."
-)
+@click.option("--from", "start", type=Day(), metavar="DAY", help="First day, UTC.")
+@click.option("--to", "end", type=Day(), metavar="DAY", help="The day after the last, UTC.")
 @click.option(
     "--top", type=click.IntRange(min=1), default=10, metavar="N", show_default=True, help="Rows of a list."
 )

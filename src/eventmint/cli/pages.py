@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventmint.cli.common import OneOf
+from eventmint.cli.common import Day, OneOf
 from eventmint.cli.frame import Call, cli, on_target
 from eventmint.errors import FixSettings
 from eventmint.storage import is_s3
@@ -145,11 +145,11 @@ def _token() -> str:
 @click.option(
     "--from",
     "start",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=Day(),
     metavar="DAY",
     help="Begun on this day, UTC, or later.",
 )
-@click.option("--to", "end", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="Begun before this day.")
+@click.option("--to", "end", type=Day(), metavar="DAY", help="Begun before this day.")
 @click.option(
     "--top",
     type=click.IntRange(min=1),

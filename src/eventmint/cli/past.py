@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventmint.cli.common import Change, SourcePlace, carried_out, exit_code
+from eventmint.cli.common import Change, Day, SourcePlace, carried_out, exit_code
 from eventmint.cli.frame import Call, cli, on_target
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def _of_days(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command be told a range of days, and whether to ask."""
-    kind = click.DateTime(["%Y-%m-%d"])
+    kind = Day()
     for option in (
-        click.option("-y", "--yes", is_flag=True, help="Do it without asking."),
+        click.option("-y", "--yes", is_flag=True, help="Do it at once: no plan, no question."),
         click.option("--dry-run", is_flag=True, help="Only say what would be done."),
         click.option("--all", "is_all", is_flag=True, help="All days."),
         click.option("--to", "end", type=kind, metavar="DAY", help="The day after the last, UTC."),

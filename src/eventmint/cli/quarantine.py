@@ -55,14 +55,15 @@ def _say_if_unknown(call: Call, reason: str | None, reasons: Collection[str]) ->
     if reason is None or reason in reasons:
         return
     near = difflib.get_close_matches(reason, reasons, n=1)
-    call.say(f"no line has the reason {plain(reason)}." + (f" Did you mean {near[0]}?" if near else ""))
+    further = f"Did you mean {near[0]}?" if near else "See `eventmint quarantine` for those that there are."
+    call.say(f"no line has the reason {plain(reason)}. {further}")
 
 
 @on_target
 @quarantine.command()
 @click.option("--reason", metavar="REASON", help="Only the lines that have this reason.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
+@click.option("-y", "--yes", is_flag=True, help="Do it at once: no plan, no question.")
 @click.pass_obj
 def replay(call: Call, reason: str | None, dry_run: bool, yes: bool) -> None:
     """Judge the lines again by today's contract; those that pass become events.

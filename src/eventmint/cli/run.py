@@ -10,6 +10,7 @@ import click
 
 from eventmint.cli.common import OneOf, SourcePlace, exit_code, run_pipeline
 from eventmint.cli.frame import Call, cli, on_target
+from eventmint.serve.streams import plain
 
 if TYPE_CHECKING:
     from eventmint.config import Settings
@@ -100,5 +101,10 @@ def _hint_at_pattern(call: Call, settings: Settings, source: str) -> None:
     from eventmint.sources.discover import list_source
 
     pattern = settings.source.pattern
-    if not call.is_silent and not list_source(source, pattern).files:
-        call.say(f"hint: no file below {source} matches {pattern}; name another folder or set source.pattern")
+    if call.is_silent or list_source(source, pattern).files:
+        return
+    call.say(f"hint: no file below {source} matches {pattern}; name another folder or set source.pattern")
+    if others := list_source(source, "**").files:
+        there = "1 file is" if len(others) == 1 else f"{len(others):,} files are"
+        example = others[0].path.rsplit("/", 1)[-1]
+        call.say(plain(f"hint: {there} there that no run reads, such as {example}; events come gzipped"))

@@ -71,6 +71,7 @@ def _moment(value: str | datetime) -> datetime:
 @click.pass_obj
 def sample(call: Call, /, **values: Any) -> None:
     """Generate sample events, and the right answers to them."""
+    from eventmint.run_log import counted
     from eventmint.serve.streams import talks_json
     from eventmint.sources.sample import Progress, SampleSettings, SettingsError, generate
 
@@ -83,8 +84,9 @@ def sample(call: Call, /, **values: Any) -> None:
     )
     folder = str(settings.output_dir)
     counts = ", ".join(f"{count:,} {name}" for name, count in made.totals.items())
+    files = counted(len(made.files), "file")
     document = {"folder": folder, "files": len(made.files), "totals": made.totals}
-    call.put(document, lambda page, _: page.line(f"{len(made.files)} files in {folder}: {counts}"))
+    call.put(document, lambda page, _: page.line(f"{files} in {folder}: {counts}"))
     call.say(f"next: eventmint run {folder}")
 
 

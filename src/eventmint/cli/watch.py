@@ -16,6 +16,7 @@ import click
 from eventmint.cli.common import SourcePlace
 from eventmint.cli.frame import Call, cli, on_target
 from eventmint.errors import FixSettings, TryAgain
+from eventmint.run_log import counted
 from eventmint.serve.streams import plain, tell_error, write_out
 
 LONGEST_PAUSE = timedelta(days=1)
@@ -76,8 +77,9 @@ def _run_once(call: Call, lake: Any, source: str | None) -> None:
 def _line(report: dict[str, Any]) -> str:
     took = report["totals"]
     return (
-        f"{report['started_at'][:19]}  {report['files_landed']:,} files, {took['lines']:,} lines: "
-        f"{took['events']:+,} events, {took['duplicates']:,} duplicates, "
+        f"{report['started_at'][:19]}  {counted(report['files_landed'], 'file')}, "
+        f"{counted(took['lines'], 'line')}: "
+        f"{took['events']:+,} events, {counted(took['duplicates'], 'duplicate')}, "
         f"{took['quarantined']:,} quarantined, {report['seconds']:.1f} s"
     )
 

@@ -35,6 +35,9 @@ _ROWS_AT_ONCE = 100_000
 # What a query may be made of; COPY, INSERT and the like have nodes of their own.
 _READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "CTE_NODE", "RECURSIVE_CTE_NODE"})
 
+# How DuckDB begins a line that names what there is instead.
+_GUESSES = ("Did you mean", "Candidate bindings")
+
 
 @dataclass(frozen=True)
 class State:
@@ -146,7 +149,7 @@ def select(
             return _limited(connection, lambda: connection.sql(statement), limit, limits)
         except (duckdb.Error, OSError) as err:
             raise FixSettings(
-                f"The query failed: {_first_line(err)}", "Tables: gold.*, silver.*, bronze.*."
+                f"The query failed: {_first_line(err)}{_guess(err)}", "Tables: gold.*, silver.*, bronze.*."
             ) from err
 
 
@@ -261,6 +264,12 @@ def _node_types(tree: Any) -> set[str]:
 def _may_read(statement: str) -> bool:
     text = statement.lower()
     return any(schema in text for schema in ("bronze", "silver", "product_hours", "daily_"))
+
+
+def _guess(err: Exception) -> str:
+    """What DuckDB thinks was meant, in its own words: it knows the tables and columns that there are."""
+    lines = [line.strip() for line in str(err).splitlines() if line.startswith(_GUESSES)]
+    return "".join(f" {line}{'' if line.endswith('?') else '.'}" for line in lines)
 
 
 def _first_line(err: Exception) -> str:

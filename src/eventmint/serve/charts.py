@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from eventmint.run_log import counted
 from eventmint.serve.formats import share, short_count, short_money
 from eventmint.serve.theme import (
     FOOT_PX,
@@ -57,7 +58,7 @@ def conversion_funnel(rows: pa.Table) -> Figure:
     """Where are they lost? Three bars on one scale, and between them who goes on; events, not people."""
     found = rows.to_pylist()
     counts = [sum(row[column] for row in found) for column in ("views", "add_to_carts", "purchases")]
-    products = _count(len({row["product_id"] for row in found}), "product")
+    products = counted(len({row["product_id"] for row in found}), "product")
     return funnel(counts, f"Events of {products}, {_days(found)}" if found else "")
 
 
@@ -471,7 +472,3 @@ def _days(rows: Iterable[Row]) -> str:
 
 def _day(day: date) -> str:
     return f"{day.day} {day:%b}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from eventmint.run_log import counted
 from eventmint.serve.formats import cell_text, is_number, jsonable, rows_of, share, shown_text
 from eventmint.serve.terminal import BAR, Column, Page, right
 
@@ -25,11 +26,15 @@ def draw_answers(page: Page, document: Document) -> None:
     """The answers of a period: one in full, or all five."""
     period = document["period"]
     if not period["days"]:
-        page.line("No events in this period. Choose other days with --from and --to.")
+        page.line(
+            "No events yet. `eventmint status` says what came in, `eventmint run` takes in more."
+            if period["is_all"]
+            else "No events in this period. Choose other days with --from and --to."
+        )
         return
     first, last = (jsonable(period[name]) for name in ("first_day", "last_day"))
     days = (
-        f"{first} to {last} UTC, {_count(period['days'], 'day')} with events"
+        f"{first} to {last} UTC, {counted(period['days'], 'day')} with events"
         if first != last
         else f"{first} UTC"
     )
@@ -205,10 +210,10 @@ def laws_sentence(totals: Mapping[str, int]) -> str:
     holds = lines == blank + valid + quarantined + replaced + suppressed and valid == events + duplicates
     return (
         f"{'every line accounted for' if holds else 'LINES UNACCOUNTED FOR'}: "
-        f"{lines:,} lines = {blank:,} blank + {valid:,} valid + {quarantined:,} quarantined"
+        f"{counted(lines, 'line')} = {blank:,} blank + {valid:,} valid + {quarantined:,} quarantined"
         f"{f' + {replaced:,} of replaced files' if replaced else ''}"
         f"{f' + {suppressed:,} of forgotten people' if suppressed else ''}; "
-        f"{valid:,} valid = {events:,} events + {duplicates:,} duplicates"
+        f"{valid:,} valid = {counted(events, 'event')} + {counted(duplicates, 'duplicate')}"
         f"{f'; retention has removed {retained:,} of these lines' if retained else ''}"
     )
 
@@ -217,7 +222,7 @@ def draw_run(page: Page, document: Document) -> None:
     if not document["changed"]:
         page.line("nothing is new: the answers are up to date")
     else:
-        files = [f"{_count(document['files_landed'], 'file')} landed"]
+        files = [f"{counted(document['files_landed'], 'file')} landed"]
         named = {
             "files_same_content": "same content",
             "files_set_aside": "set aside",
@@ -228,11 +233,7 @@ def draw_run(page: Page, document: Document) -> None:
         page.line(f"{', '.join(files)} in {document['seconds']:.1f} s")
         if document["rolled_back_to"]:
             page.line(f"finished: the rollback to {document['rolled_back_to']}")
-        took = document["totals"]
-        page.line(
-            f"{_count(took['lines'], 'line')}: {_gain(took['events'])}, {took['duplicates']:,} duplicates, "
-            f"{took['quarantined']:,} quarantined, {took['blank']:,} blank"
-        )
+        page.line(_took(document["totals"]))
         if document["days"]:
             page.line(f"days     {_days(document['days'])}")
         for days in document["restated"]:
@@ -405,14 +406,17 @@ def draw_files(page: Page, document: Document) -> None:
             for file in document["files"]
         ],
     )
-    page.line(f"{_count(document['count'], 'file')}")
+    page.line(f"{counted(document['count'], 'file')}")
 
 
 def draw_reasons(page: Page, document: Document) -> None:
     reasons = document["reasons"]
-    most = max(reasons.values(), default=0)
+    if not reasons:
+        page.line("no line in quarantine")
+        return
+    most = max(reasons.values())
     page.line(
-        f"{_count(document['quarantined'], 'line')} in quarantine; a line can have more than one reason"
+        f"{counted(document['quarantined'], 'line')} in quarantine; a line can have more than one reason"
     )
     page.table(
         [Column("reason"), right("lines"), BAR],
@@ -433,7 +437,7 @@ def draw_replay(page: Page, document: Document) -> None:
     if document["dry_run"] and document["changed"]:
         page.line("this would be done:")
     page.line(
-        f"{_count(judged, 'line')} judged again: {passed:,} pass, {other:,} fail for other reasons now, "
+        f"{counted(judged, 'line')} judged again: {passed:,} pass, {other:,} fail for other reasons now, "
         f"{judged - passed - other:,} as before"
     )
     if document["by_reason"]:
@@ -445,7 +449,9 @@ def draw_replay(page: Page, document: Document) -> None:
             ],
         )
     if document["cut"]:
-        page.line(f"{_count(document['cut'], 'line')} cannot be judged again: only the first bytes were kept")
+        page.line(
+            f"{counted(document['cut'], 'line')} cannot be judged again: only the first bytes were kept"
+        )
     if document["files"]:
         page.line(f"files    {len(document['files']):,}")
     if document["days"]:
@@ -460,7 +466,7 @@ def draw_restatement(page: Page, document: Document) -> None:
     if document["dry_run"]:
         page.line("this would be done:")
     page.line(
-        f"{document['range']}: {_count(document['lines'], 'line')} of bronze read again, "
+        f"{document['range']}: {counted(document['lines'], 'line')} of bronze read again, "
         f"from files of {document['bytes_read']:,} bytes"
     )
     page.table(
@@ -475,25 +481,21 @@ def draw_restatement(page: Page, document: Document) -> None:
 def draw_backfill(page: Page, document: Document) -> None:
     """What taking in the files of some days did, or would do."""
     found = (
-        f"{document['range']} of {document['source']}: {_count(document['files'], 'file')} "
+        f"{document['range']} of {document['source']}: {counted(document['files'], 'file')} "
         f"not known yet, {document['size_bytes']:,} bytes"
     )
     if document["dry_run"]:
         page.line(found)
         return
-    page.line(f"{found}; taken in by {_count(document['batches'], 'run')} in {document['seconds']:.1f} s")
+    page.line(f"{found}; taken in by {counted(document['batches'], 'run')} in {document['seconds']:.1f} s")
     if not document["batches"]:
         return
-    took = document["totals"]
     page.line(
-        f"{_count(document['files_landed'], 'file')} landed, "
+        f"{counted(document['files_landed'], 'file')} landed, "
         f"{document['files_same_content']:,} same content, "
         f"{document['files_set_aside']:,} set aside, {document['files_replaced']:,} replaced"
     )
-    page.line(
-        f"{_count(took['lines'], 'line')}: {_gain(took['events'])}, {took['duplicates']:,} duplicates, "
-        f"{took['quarantined']:,} quarantined, {took['blank']:,} blank"
-    )
+    page.line(_took(document["totals"]))
     if document["days"]:
         page.line(f"days     {_days(document['days'])}")
 
@@ -528,11 +530,11 @@ def draw_forgetting(page: Page, document: Document) -> None:
     people = f"{document['users']:,} {'person' if document['users'] == 1 else 'people'}"
     page.line(f"{people}, {document['new']:,} new on the list, {document['unknown']:,} without a line")
     page.line(
-        f"{_count(document['valid'] + document['quarantined'], 'line')}, {document['quarantined']:,} of them "
-        f"quarantined, in {_count(document['files'], 'file')} of bronze"
+        f"{counted(document['valid'] + document['quarantined'], 'line')}, "
+        f"{document['quarantined']:,} of them quarantined, in {counted(document['files'], 'file')} of bronze"
     )
     if document["closed"]:
-        page.line(f"{document['closed']:,} events of days whose lines retention has removed")
+        page.line(f"{counted(document['closed'], 'event')} of days whose lines retention has removed")
     named = [
         source["path"] if source["lines"] is None else f"{source['path']}: {source['lines']:,} lines removed"
         for source in document["sources"]
@@ -540,7 +542,10 @@ def draw_forgetting(page: Page, document: Document) -> None:
     page.table(
         [Column(), Column()],
         [
-            *((name, f"{rows:,} rows fewer") for name, rows in document["rows"].items()),
+            *(
+                (name, f"{counted(abs(rows), 'row')} {'fewer' if rows > 0 else 'more'}")
+                for name, rows in document["rows"].items()
+            ),
             ("days", _days(document["days"]) if document["days"] else "none"),
             *_some("sources", named),
         ],
@@ -595,7 +600,7 @@ def _some(title: str, names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def draw_export(page: Page, document: Document) -> None:
-    page.line(f"{_count(document['lines'], 'line')} in {document['file']}")
+    page.line(f"{counted(document['lines'], 'line')} in {document['file']}")
 
 
 _PERIODS_SHOWN = 12
@@ -700,12 +705,17 @@ def draw_result(page: Page, document: Document) -> None:
 # ---- words and numbers -----------------------------------------------------------------------------------
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+def _took(totals: Mapping[str, int]) -> str:
+    """What lines that were taken in are."""
+    return (
+        f"{counted(totals['lines'], 'line')}: {_gain(totals['events'])}, "
+        f"{counted(totals['duplicates'], 'duplicate')}, "
+        f"{totals['quarantined']:,} quarantined, {totals['blank']:,} blank"
+    )
 
 
 def _gain(events: int) -> str:
-    return _count(events, "new event") if events >= 0 else f"{_count(-events, 'event')} fewer"
+    return counted(events, "new event") if events >= 0 else f"{counted(-events, 'event')} fewer"
 
 
 def _money(amount: Decimal) -> str:
@@ -728,4 +738,4 @@ def _moment(moment: datetime | str | None) -> str:
 
 
 def _days(days: Sequence[str]) -> str:
-    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]} ({_count(len(days), 'day')})"
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]} ({counted(len(days), 'day')})"

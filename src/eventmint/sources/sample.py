@@ -788,7 +788,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{options.prog}: stopped; run it again to finish", file=sys.stderr)
         return 130
     counts = ", ".join(f"{count:,} {name}" for name, count in totals.items())
-    print(f"{settings.num_files} files in {settings.output_dir}: {counts}")
+    files = "1 file" if settings.num_files == 1 else f"{settings.num_files} files"
+    print(f"{files} in {settings.output_dir}: {counts}")
     return 0
 
 

@@ -79,7 +79,7 @@ def client(service: str, region: str, *, is_patient: bool = True) -> Any:
     except ModuleNotFoundError as err:
         raise FixSettings(
             f"{err.name} is not installed, and nothing on AWS works without it.",
-            "Install it with `pip install eventmint[aws]`.",
+            "Install it with `pip install 'eventmint[aws]'`.",
         ) from err
     config = Config(
         retries={"mode": "standard", "total_max_attempts": TRIES if is_patient else 2},
