@@ -56,13 +56,6 @@ def test_the_plan_is_shown_and_nothing_is_done_unless_somebody_says_yes(
     assert state_of(shop.folder) == before
 
 
-def test_who_says_yes_reads_once_what_was_done(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ask(shop, "restate", "--all", "--yes") == 0
-    out, err = capsys.readouterr()
-    assert (out.count("silver.events_cleaned"), "silver.events_cleaned" in err) == (1, False)
-    assert "would be done" not in out + err
-
-
 def test_json_is_one_document_and_history_tells_of_it(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     configure(shop, '[quality]\ndedup = ["event_time", "user_id"]\n')
     assert ask(shop, "restate", "--from", "2025-06-15", "--yes") == 2

@@ -74,7 +74,7 @@ def test_it_is_done_once_and_history_shows_it_as_what_it_is(shop: Shop, first: s
     assert state_of(shop.folder) == before
     newest = ask("history")[1].splitlines()[1].split()
     assert newest[-6:-2] == ["rollback", "-2", "-1", "-1"]
-    assert ask("rollback", "--to", shop.lake.runs()[1]["run_id"], "--yes")[1].count("known again") == 1
+    assert ask("rollback", "--to", shop.lake.runs()[1]["run_id"], "--yes")[2].count("known again") == 1
 
 
 def test_questions_about_a_run_of_before_are_answered_as_it_left_the_lake(first: str, ask: Ask) -> None:

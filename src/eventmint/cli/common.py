@@ -158,15 +158,14 @@ class Change(Generic[Made]):
 def carried_out(call: Call, change: Change[Made], *, dry_run: bool, yes: bool) -> Made | None:
     """Show the plan, ask, and do it; None where the answer was no. A dry run returns the plan.
 
-    Who says yes beforehand reads once what was done, and no plan that says the same. It is done also where
-    nothing is to be done: it may be that an earlier one was cut off.
+    It is done also where nothing is to be done: it may be that an earlier one was cut off.
     Raises: FixSettings: there is nobody to ask.
     """
     from eventmint.serve.terminal import watching
 
     if dry_run:
         return change.plan()
-    if not yes:
+    if not (yes and call.is_silent):
         planned = change.plan()
         shown = change.as_dict(planned)
         if change.asks(planned) and not agreed(

@@ -38,7 +38,7 @@ from eventmint.errors import FixData, FixSettings
     help="Only say whether a receipt is one of this lake's key, unchanged.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("-y", "--yes", is_flag=True, help="Do it at once: no plan, no question.")
+@click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
 @click.pass_obj
 def forget(call: Call, /, users: tuple[str, ...], listed: IO[str] | None, yes: bool, **how: Any) -> None:
     """Take people out of every table, file and earlier state, and never take them in again.

@@ -20,7 +20,7 @@ def _of_days(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command be told a range of days, and whether to ask."""
     kind = Day()
     for option in (
-        click.option("-y", "--yes", is_flag=True, help="Do it at once: no plan, no question."),
+        click.option("-y", "--yes", is_flag=True, help="Do it without asking."),
         click.option("--dry-run", is_flag=True, help="Only say what would be done."),
         click.option("--all", "is_all", is_flag=True, help="All days."),
         click.option("--to", "end", type=kind, metavar="DAY", help="The day after the last, UTC."),

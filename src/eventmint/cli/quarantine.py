@@ -63,7 +63,7 @@ def _say_if_unknown(call: Call, reason: str | None, reasons: Collection[str]) ->
 @quarantine.command()
 @click.option("--reason", metavar="REASON", help="Only the lines that have this reason.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("-y", "--yes", is_flag=True, help="Do it at once: no plan, no question.")
+@click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
 @click.pass_obj
 def replay(call: Call, reason: str | None, dry_run: bool, yes: bool) -> None:
     """Judge the lines again by today's contract; those that pass become events.

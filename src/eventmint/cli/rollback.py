@@ -12,7 +12,7 @@ from eventmint.cli.frame import Call, cli, on_target
 @cli.command()
 @click.option("--to", metavar="RUN", required=True, help="The run, by its id or the beginning of it.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("-y", "--yes", is_flag=True, help="Do it at once: no plan, no question.")
+@click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
 @click.pass_obj
 def rollback(call: Call, to: str, dry_run: bool, yes: bool) -> None:
     """Bring all tables and answers back to what an earlier run had left.
