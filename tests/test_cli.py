@@ -729,7 +729,10 @@ def test_serve_refuses_a_port_that_is_taken_and_a_lake_without_answers(
         (["quarantine", "--reason", "json_invalid"], {"reason", "count", "lines"}),
         (["query", "SELECT 1 AS one"], {"columns", "rows", "truncated", "title"}),
         (["verify"], {"laws_hold", "laws"}),
-        (["maintain", "--dry-run"], {"tables", "is_complete", "dry_run", "damaged", "seconds", "changed"}),
+        (
+            ["maintain", "--dry-run"],
+            {"tables", "is_complete", "dry_run", "damaged", "rows_retained", "seconds", "changed"},
+        ),
         (["doctor"], {"healthy", "checks", "settings"}),
     ],
 )

@@ -184,7 +184,7 @@ class Lake:
             rehearsed = stage._rehearse(root, moment)
             drift = self._catalog.lacking()
             is_due = rehearsed.report.changed and all(drift.values()) and self._is_maintenance_due(moment)
-            due = maintenance_to_dict(plan_maintenance(self._catalog, moment)) if is_due else None
+            due = maintenance_to_dict(self._planned_maintenance(moment, stage)) if is_due else None
             seconds = time.perf_counter() - started
             return RunPlan(
                 source=root,
@@ -530,11 +530,7 @@ class Lake:
         self._require_lake()
         moment = now or datetime.now(UTC)
         if dry_run:
-            made = plan_maintenance(self._catalog, moment)
-            if self.settings.retention.days:
-                rows = self.retain(now=moment, dry_run=True).rows
-                made = dataclasses.replace(made, rows_retained=rows)
-            return made
+            return self._planned_maintenance(moment, self)
         with lock(self._catalog.location), self._open_run(moment) as run:
             self._require_settled(run)
             retained = self._retain(run)
@@ -872,6 +868,13 @@ class Lake:
         for location in made.damaged:
             log.warning("damaged, left alone: %s; see `eventmint verify --deep`", location)
         return dataclasses.replace(made, seconds=time.perf_counter() - started)
+
+    def _planned_maintenance(self, now: datetime, lake: Lake) -> Maintenance:
+        """What maintenance would do, where retention finds what `lake` holds."""
+        made = plan_maintenance(self._catalog, now)
+        if not self.settings.retention.days:
+            return made
+        return dataclasses.replace(made, rows_retained=lake.retain(now=now, dry_run=True).rows)
 
     def _maintain_when_due(self, run: Run) -> None:
         """Maintain once a day, or go on where the time was up; and thin out what this run found crowded."""

@@ -21,6 +21,7 @@ from forget.people import shop_in
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from memory_shops import MemoryShop, play_in_memory
+from retention.shops import deliver_days, limits
 
 from eventmint.contracts import ANSWERS
 from eventmint.errors import FixSettings, LockHeld, StalePlan, TryAgain
@@ -288,6 +289,21 @@ def test_maintenance_is_in_the_plan_on_the_day_that_it_is_due(lived: MemoryShop)
     planned = lived.lake.plan(lived.source, now=NOW + timedelta(days=1))
     assert planned.maintenance is not None
     assert {table["table"] for table in planned.maintenance["tables"]} > {"silver.events_cleaned"}
+
+
+def test_what_retention_removes_after_the_run_is_in_the_plan(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, limits(bronze=2))
+    deliver_days(shop)
+    shop.run()
+    assert shop.lake.totals().retained == 0  # not due on the first day
+    tomorrow = NOW + timedelta(days=1)
+    shop.deliver("next", event(timestamp=tomorrow.isoformat()))
+    planned = shop.lake.plan(shop.source, now=tomorrow)
+    assert planned.maintenance is not None
+    kept_of_today = shop.lake.retain(dry_run=True).rows
+    assert planned.maintenance["rows_retained"] > kept_of_today > 0
+    shop.lake.run_planned(planned, now=tomorrow)
+    assert shop.lake.totals().retained == planned.maintenance["rows_retained"]
 
 
 # --- Stale -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from eventmint.run_log import counted
 from eventmint.serve.terminal import Column, Page, right
 
 Document = Mapping[str, Any]
@@ -99,12 +100,19 @@ def _draw_oddities(page: Page, document: Document) -> None:
         ("still written", f"{expected['files_unsettled']:,} files" if expected["files_unsettled"] else ""),
         ("left behind", ", ".join(document["behind"])),
         ("restated", ", ".join(expected["restated"])),
-        ("maintenance", "is due after this run" if document["maintenance"] else ""),
+        ("maintenance", _maintenance(document["maintenance"])),
         *(("BROKEN LAW", law["text"]) for law in expected["laws"] if not law["holds"]),
     ]
     if shown := [row for row in rows if row[1]]:
         page.line()
         page.table([Column(), Column()], shown)
+
+
+def _maintenance(due: Document | None) -> str:
+    if not due:
+        return ""
+    rows = due["rows_retained"]
+    return "is due after this run" + (f"; retention removes {counted(rows, 'row')}" if rows else "")
 
 
 def _span(names: list[str], noun: str) -> str:
