@@ -2,7 +2,8 @@
 
 A history begins with a lake that has lived a little and goes on with what life brings: files that are new,
 repeated, replaced, renamed, late or corrupt; runs that finish, that are cut off, that find another at work;
-programs that rewrite, forget or drop tables. After every run that finished, every row of every table of
+rollbacks to an earlier run, people who are forgotten and still come; programs that rewrite, forget or drop
+tables. After every run that finished, every row of every table of
 silver and gold is compared with the oracle's; at the end the laws are proven from the files, and the lake is
 compared with one that was built from its files in a single run.
 
@@ -13,6 +14,7 @@ everything of ours runs as it is, some times faster.
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 import signal
 import sys
@@ -30,6 +32,7 @@ import hostile
 import oracle
 import pytest
 from deliveries import MADE_TABLES, NOW, TODAY, Row, Shop, gzipped, random_events, text_of
+from forget.people import ANNA, BEN, lines_of_the_forgotten
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -82,12 +85,14 @@ class Books:
         counting: of each path that was ever taken in, the text that counts.
         landed: every text that was ever taken in.
         unsure: paths that a run which was cut off may have taken in, or not.
+        are_forgotten: whether the lines of two people count no more.
     """
 
     lying: dict[str, bytes | None] = field(default_factory=dict)
     counting: dict[str, bytes] = field(default_factory=dict)
     landed: set[bytes] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
+    are_forgotten: bool = False
 
     def finish(self) -> None:
         readable = {path: text for path, text in self.lying.items() if text is not None}
@@ -107,7 +112,15 @@ class Books:
         ]
 
     def copy(self) -> Books:
-        return Books(dict(self.lying), dict(self.counting), set(self.landed), set(self.unsure))
+        return Books(
+            dict(self.lying), dict(self.counting), set(self.landed), set(self.unsure), self.are_forgotten
+        )
+
+    def as_of(self, earlier: Books) -> Books:
+        """What is known after a rollback: the lake is as it was, the source as it is."""
+        return Books(
+            dict(self.lying), dict(earlier.counting), set(earlier.landed), set(), earlier.are_forgotten
+        )
 
 
 @dataclass
@@ -122,6 +135,7 @@ class Yard:
     openings: list[tuple[Path, dict[Any, Any], Books]] = field(default_factory=list)
     played: set[tuple[str, ...]] = field(default_factory=set)
     done: Counter[str] = field(default_factory=Counter)
+    without: dict[bytes, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pool: list[Row | bytes] = [*random_events(self.rng, 40)]
@@ -136,15 +150,29 @@ class Yard:
     def key(self) -> tuple[str, ...] | None:
         return KEY if self.has_key else None
 
-    def text(self, number: int, *, is_late: bool = False) -> bytes:
-        """A text with this number: events of the pool, so that texts meet, one twice, and bad lines."""
+    def text(self, number: int, *, is_late: bool = False, has_theirs: bool = False) -> bytes:
+        """A text with this number: events of the pool, so that texts meet, one twice, and bad lines.
+
+        Some have lines of two people who may be forgotten; `without` has the same text without these.
+        """
         rng = Random(number)
         lines: list[Row | bytes] = rng.sample(self.pool, rng.choice((0, 1, 4, 8)))
         lines += rng.sample(self.late, rng.choice((1, 3)) if is_late else 0)
         lines += lines[:1]
         lines += [hostile.mutated(rng)[1][:500] for _ in range(rng.choice((0, 1, 2)))]
         rng.shuffle(lines)
-        return text_of(*lines, *([b""] * rng.choice((0, 0, 1))))
+        lines += [b""] * rng.choice((0, 0, 1))
+        if not has_theirs and rng.random() < 0.6:
+            return text_of(*lines)
+        lines.append(b'{"this text and no other": %d' % number)  # no other is the same without them
+        theirs = rng.sample(lines_of_the_forgotten(number % 50), 3)
+        text = text_of(*lines[:1], *theirs, *lines[1:])
+        self.without[text] = text_of(*lines)
+        return text
+
+    def left_of(self, texts: set[bytes], books: Books) -> set[bytes]:
+        """What counts of some texts."""
+        return {self.without.get(text, text) for text in texts} if books.are_forgotten else texts
 
     def lake(self) -> Lake:
         return self.shop.lake
@@ -196,6 +224,9 @@ class History(RuleBasedStateMachine):
         self.told: list[str] = [f"opening {self.opening}"]
         self.is_stale = False
         self.names = itertools.count()
+        self.past: dict[str, Books] = {}
+        if self.has_lake:
+            self.past[self.shop.lake.runs()[-1]["run_id"]] = self.books.copy()
 
     # what is delivered
 
@@ -340,6 +371,51 @@ class History(RuleBasedStateMachine):
         if not self.is_stale:
             self.check()
 
+    # what changes history
+
+    @precondition(lambda self: self.past)
+    @rule(which=st.integers(0, 100), number=st.integers(0, 1 << 32))
+    def rollback(self, which: int, number: int) -> None:
+        """A run, undone: all tables as an earlier one had left them; the next takes in again what came."""
+        earlier = [*self.past.items()]
+        self.deliver("files rolled back", self.new_name(), self.yard.text(number))
+        self.finished(self.run_once())
+        self.told.append(repr(("rollback", which)))
+        run_id, books = pick(earlier, which)
+        try:
+            self.shop.lake.rollback(run_id, now=next_moment())
+        except FixSettings as err:
+            if not re.search("not kept any more|people were forgotten after", err.message):
+                raise
+            self.yard.done["rollbacks refused"] += 1
+            return
+        self.yard.done["rollbacks"] += 1
+        self.books = self.books.as_of(books)
+        self.check()
+        self.is_stale = True
+
+    @precondition(lambda self: self.has_lake)
+    @rule(cut_off_at=st.none() | st.integers(1, CRASH_POINTS // 2), number=st.integers(0, 1 << 32))
+    def people_forgotten(self, cut_off_at: int | None, number: int) -> None:
+        """Two people out of every table; done again where it was cut off. Then lines of theirs come."""
+
+        def cut(_point: str) -> None:
+            raise CutOff
+
+        def forget() -> None:
+            self.shop.lake.forget([ANNA, BEN], now=next_moment())
+
+        self.told.append(repr(("people forgotten", cut_off_at)))
+        if cut_off_at is not None:
+            with suppress(CutOff), at_crash_point(cut_off_at, cut):
+                forget()
+        forget()
+        self.yard.done["people forgotten"] += 2
+        self.books.are_forgotten = True
+        if not self.is_stale:
+            self.check()
+        self.deliver("files of forgotten people", self.new_name(), self.yard.text(number, has_theirs=True))
+
     # what other programs do
 
     @precondition(lambda self: self.has_lake and not self.books.unsure)
@@ -376,7 +452,7 @@ class History(RuleBasedStateMachine):
         if self.yard.is_real or len(self.yard.played) % 5 == 0:
             assert [str(law) for law in self.shop.lake.verify() if not law.holds] == []
             self.yard.done["lakes verified, and rebuilt from their files"] += 1
-            assert tables_of(self.shop.lake) == self.yard.rebuilt(set(self.books.counting.values()))
+            assert tables_of(self.shop.lake) == self.yard.rebuilt(self.counting())
         if len(self.yard.played) == self.yard.wanted:
             raise Enough
 
@@ -384,23 +460,29 @@ class History(RuleBasedStateMachine):
         assert report.laws_hold
         assert report.files_unsettled == 0
         self.books.finish()
+        if report.changed:
+            self.past[report.run_id] = self.books.copy()
         self.check()
+
+    def counting(self) -> set[bytes]:
+        return self.yard.left_of(set(self.books.counting.values()), self.books)
 
     def check(self) -> None:
         """Compare every table, row for row, with the oracle's."""
         self.is_stale = False
-        counting = set(self.books.counting.values())
-        expected = made_tables(counting, self.yard.key)
+        expected = made_tables(self.counting(), self.yard.key)
         lake = self.shop.lake
         assert_same(tables_of(lake), expected, "in the lake")
         if self.yard.is_real:
             assert_same(published_tables(self.shop), expected, "published")
-        lines = oracle.lake(self.books.landed, now=NOW)
+        came = oracle.lake(self.books.landed, now=NOW)
+        left = oracle.lake(self.yard.left_of(self.books.landed, self.books), now=NOW)
         totals = lake.totals()
-        assert (totals.lines, totals.blank, totals.quarantined) == (
-            lines.lines,
-            lines.blank,
-            lines.quarantined,
+        assert (totals.lines, totals.blank, totals.quarantined, totals.suppressed) == (
+            came.lines,
+            came.blank,
+            left.quarantined,
+            came.lines - left.lines,
         )
         self.yard.done["runs after which every row was the oracle's"] += 1
 
@@ -518,6 +600,12 @@ def play(yard: Yard, proof: Proof, number: int) -> None:
         proof.tried(what, count)
 
 
+def settings_in(folder: Path, *, has_key: bool) -> dict[str, Any]:
+    """The settings of a shop; what keeps people forgotten lies outside of what a history puts back."""
+    dedup = {"quality__dedup": list(KEY)} if has_key else {}
+    return {"privacy__key_file": str(folder / "forgotten.key"), **dedup}
+
+
 def shares(total: int, items: int) -> list[int]:
     return [total // items + (number < total % items) for number in range(items)]
 
@@ -528,7 +616,7 @@ def test_any_history_of_real_tables_ends_where_a_rebuild_does(
 ) -> None:
     histories = shares(proof.times(60, 600), REAL_ITEMS)[number]
     has_key = number % 3 == 2
-    shop = Shop(tmp_path / "yard", {"quality__dedup": list(KEY)} if has_key else {})
+    shop = Shop(tmp_path / "yard", settings_in(tmp_path, has_key=has_key))
     yard = Yard(shop, is_real=True, has_key=has_key, rng=proof.random("yard", number), wanted=histories)
     play(yard, proof, number)
 
@@ -540,6 +628,6 @@ def test_any_history_ends_where_a_rebuild_does(
     histories = shares(proof.times(240, 9400), MEMORY_ITEMS)[number]
     has_key = number % 4 == 3
     play_in_memory(monkeypatch)
-    shop = MemoryShop(tmp_path / "yard", {"quality__dedup": list(KEY)} if has_key else {})
+    shop = MemoryShop(tmp_path / "yard", settings_in(tmp_path, has_key=has_key))
     yard = Yard(shop, is_real=False, has_key=has_key, rng=proof.random("yard", number), wanted=histories)
     play(yard, proof, number)
