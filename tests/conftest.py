@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from eventmint.lake import Lake
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# The environment of a Spark that lives for one run.
+# The environment of a Spark that lives for some minutes.
 SPARK_OF_A_RUN = {"SPARK_CONF_DIR": str(REPOSITORY / "tests" / "spark_conf")}
 
 # Files that take a minute or more. A worker takes whole files: one that came last would leave others idle.
