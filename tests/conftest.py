@@ -11,8 +11,26 @@ if TYPE_CHECKING:
     from eventmint.lake import Lake
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# The environment of a Spark that lives for one run.
+# The environment of a Spark that lives for some minutes.
 SPARK_OF_A_RUN = {"SPARK_CONF_DIR": str(REPOSITORY / "tests" / "spark_conf")}
+
+# Files that take a minute or more. A worker takes whole files: one that came last would leave others idle.
+LONG_FILES = [
+    REPOSITORY / "tests" / name
+    for name in (
+        "parity/test_parity.py",
+        "aws/test_s3_lake.py",
+        "test_documents.py",
+        "docs/test_examples.py",
+        "test_cli.py",
+    )
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first."""
+    places = {path: place for place, path in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

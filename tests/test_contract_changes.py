@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import shutil
 import subprocess
-import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import REPOSITORY
 from deliveries import event, gzipped, text_of
+from warm_cli import warm_eventmint
 
 from eventmint.cli import main
 from eventmint.config import Settings
@@ -173,40 +174,48 @@ doc = "what the new version adds"
 """
 
 
-def start(package: Path, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def newer(tmp_path: Path) -> Iterator[Path]:
+    """The folder of an `eventmint` of a version that has one column more."""
+    package = tmp_path / "package"
+    shutil.copytree(REPOSITORY / "src", package, ignore=shutil.ignore_patterns("__pycache__"))
+    model = package / "eventmint" / "gold" / "models" / "user_activity"
+    (model / "contract.toml").write_text((model / "contract.toml").read_text() + NEW_COLUMN)
+    sql = (model / "model.sql").read_text()
+    (model / "model.sql").write_text(sql.replace("BIGINT) AS events\n", "BIGINT) AS events, 2 AS version\n"))
+    # The address of the server lies in this folder, and may not be long.
+    with tempfile.TemporaryDirectory() as place, warm_eventmint(Path(place), package) as quick:
+        yield quick
+
+
+def start(version: Path, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "eventmint.cli", "-C", str(home), "--json", *arguments],
-        env={**os.environ, "PYTHONPATH": str(package)},
+        [str(version / "eventmint"), "-C", str(home), "--json", *arguments],
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def run(package: Path, home: Path, *arguments: str) -> dict[str, Any]:
-    ended = start(package, home, *arguments)
+def run(version: Path, home: Path, *arguments: str) -> dict[str, Any]:
+    ended = start(version, home, *arguments)
     assert ended.returncode == 0, ended.stderr
     return dict(json.loads(ended.stdout))
 
 
-def activity(package: Path, home: Path) -> list[dict[str, Any]]:
-    return list(run(package, home, "show", "user_activity")["answers"]["user_activity"])
+def activity(version: Path, home: Path) -> list[dict[str, Any]]:
+    return list(run(version, home, "show", "user_activity")["answers"]["user_activity"])
 
 
-def test_a_new_nullable_column_comes_to_a_lake_of_before_in_place(tmp_path: Path) -> None:
-    newer = tmp_path / "newer"
-    shutil.copytree(REPOSITORY / "src", newer, ignore=shutil.ignore_patterns("__pycache__"))
-    model = newer / "eventmint" / "gold" / "models" / "user_activity"
-    (model / "contract.toml").write_text((model / "contract.toml").read_text() + NEW_COLUMN)
-    sql = (model / "model.sql").read_text()
-    (model / "model.sql").write_text(sql.replace("BIGINT) AS events\n", "BIGINT) AS events, 2 AS version\n"))
+def test_a_new_nullable_column_comes_to_a_lake_of_before_in_place(
+    newer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     home = tmp_path / "home"
     data = home / "data"
     data.mkdir(parents=True)
     (data / "a.jsonl.gz").write_bytes(gzipped(text_of(event(timestamp="2025-06-14T09:00:00Z"))))
     (home / "eventmint.toml").write_text("[source]\nsettle_seconds = 0\n[run]\nworkers = 1\n")
-    older = REPOSITORY / "src"
-    run(older, home, "run")
+    assert main(["-C", str(home), "run"]) == 0, capsys.readouterr().err
 
     assert run(newer, home, "status")["layers"]  # the tables can be read as they are
     told = start(newer, home, "show")  # what was published cannot, and nobody calls that a bug

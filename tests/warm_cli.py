@@ -33,10 +33,12 @@ sys.exit(int(server.makefile().read()))
 
 
 @contextmanager
-def warm_eventmint(folder: Path) -> Iterator[Path]:
-    """Yield a folder for PATH whose `eventmint` is quick."""
+def warm_eventmint(folder: Path, package: Path | None = None) -> Iterator[Path]:
+    """Yield a folder for PATH whose `eventmint` is quick: the one that is installed, or that of a folder."""
     address = folder / "server"
-    server = subprocess.Popen([sys.executable, "-P", __file__, str(address)], stdout=subprocess.PIPE)
+    environment = {**os.environ, **({"PYTHONPATH": str(package)} if package else {})}
+    program = [sys.executable, "-P", __file__, str(address)]
+    server = subprocess.Popen(program, env=environment, stdout=subprocess.PIPE)
     assert server.stdout is not None
     try:
         assert server.stdout.read(1) == b"."  # it listens

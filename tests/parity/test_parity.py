@@ -21,7 +21,7 @@ import hostile
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, SPARK_OF_A_RUN
 from deliveries import NOW, Row, Shop, assert_lake_is, event, random_events, rows_of
 from forget.people import ANNA, BEN, REFUNDS, delivery, found_in, shop_in, what_it_holds
 from proofs.forms import form
@@ -82,8 +82,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
 
     scratch = tmp_path_factory.mktemp("spark")
     engine = SparkEngine(2, 2048, scratch)
-    with engine.session(scratch):
-        yield engine
+    with pytest.MonkeyPatch.context() as surroundings:
+        for name, value in SPARK_OF_A_RUN.items():
+            surroundings.setenv(name, value)
+        with engine.session(scratch):
+            yield engine
     engine.close()
     gc.collect()  # its sockets, while their warning is expected
 

@@ -171,8 +171,20 @@ class _Handler(WSGIRequestHandler):
         pass
 
 
-def server(app: Any, schedule: Schedule) -> BaseWSGIServer:
-    """A server of moto on a free port of this machine that fails as the schedule says."""
+def bound(port: int = 0) -> socket.socket:
+    """A socket of this port, or of a free one, which stays taken for servers of ours while this is open."""
+    taken = socket.socket()
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        taken.setsockopt(socket.SOL_SOCKET, option, 1)
+    taken.bind(("127.0.0.1", port))
+    return taken
+
+
+def server(app: Any, schedule: Schedule, port: int) -> BaseWSGIServer:
+    """A server of moto on this port of this machine that fails as the schedule says."""
     install()
     handler = type("Handler", (_Handler,), {"schedule": schedule})
-    return make_server("127.0.0.1", 0, app, threaded=True, request_handler=handler)
+    with bound(port) as listening:
+        listening.listen(128)
+        fd = listening.fileno()  # it is duplicated
+        return make_server("127.0.0.1", port, app, threaded=True, request_handler=handler, fd=fd)

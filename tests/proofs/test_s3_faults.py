@@ -6,6 +6,7 @@ each case, and a client for each run. Nothing waits between tries, and a lease e
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import os
@@ -29,8 +30,9 @@ import boto3
 import pytest
 from deliveries import MADE_TABLES, NOW, Row, Shop, event, rows_of
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from proofs.fault_proxy import CONDITIONS, KINDS, Schedule, server
+from proofs.fault_proxy import CONDITIONS, KINDS, Schedule, bound, server
 from proofs.forms import Proof, form
+from proofs.stage import warm_up
 from proofs.test_file_faults import Found, digest, found_by, of_one_day
 
 import eventmint
@@ -39,6 +41,7 @@ from eventmint.contracts import ANSWERS, all_contracts
 from eventmint.errors import Bug, EventmintError, LockHeld
 from eventmint.lake import Lake
 from eventmint.storage import s3
+from eventmint.tables.catalog import LakeCatalog
 
 PARTS = form().times(2, 30)
 FOR_GOOD = 0.4  # of the faults stay
@@ -110,6 +113,8 @@ class Bench:
 
     folder: Path
     app: Any
+    # One address for all servers: what knows it is made once, before the forks.
+    port: int
     repaired: set[str] = field(default_factory=set)
 
     def prepare(self) -> None:
@@ -135,12 +140,12 @@ class Bench:
 
     def with_moto(self, work: Callable[[], Found]) -> Found:
         """Do this in a fork against the moto of this process, which keeps what comes of it."""
-        serving = server(self.app, Schedule())
+        threads = threading.active_count()
+        serving = server(self.app, Schedule(), self.port)
         serving.timeout = 0.05
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{serving.port}"
             try:
                 said = json.dumps(found_by(work))
             except BaseException:  # noqa: BLE001 - the fork must not go on as its parent
@@ -155,7 +160,7 @@ class Bench:
             done, status = os.waitpid(child, os.WNOHANG)
             code = status if done else None
         serving.server_close()
-        while threading.active_count() > 1:
+        while threading.active_count() > threads:  # it still answers
             time.sleep(0.01)
         with os.fdopen(reading) as pipe:
             said = pipe.read()
@@ -164,16 +169,16 @@ class Bench:
         return found
 
     @contextmanager
-    def moto_as_it_was(self, schedule: Schedule) -> Iterator[str]:
+    def moto_as_it_was(self, schedule: Schedule) -> Iterator[None]:
         """A server with this process's state of moto, whose changes are forgotten at the end."""
-        serving = server(self.app, schedule)
+        serving = server(self.app, schedule, self.port)
         child = os.fork()
         if child == 0:
             serving.serve_forever()
             os._exit(0)
         serving.server_close()
         try:
-            yield f"127.0.0.1:{serving.port}"
+            yield
         finally:
             os.kill(child, 9)
             os.waitpid(child, 0)
@@ -257,20 +262,30 @@ class Bench:
         return self.look_at_all()
 
 
-def at(endpoint: str, work: Callable[[], Found]) -> Found:
-    """Do this in a fork that knows this server as AWS, and waits for nothing."""
+def in_haste(work: Callable[[], Found]) -> Found:
+    """Do this in a fork that waits for nothing."""
 
-    def there() -> Found:
-        os.environ["AWS_ENDPOINT_URL"] = f"http://{endpoint}"
+    def hasty() -> Found:
         real = time.sleep
         setattr(time, "sleep", lambda seconds: real(min(seconds, 0.01)))  # noqa: B010
         return work()
 
-    return found_by(there)
+    return found_by(hasty)
 
 
-def asked(endpoint: str, path: str) -> Any:
-    connection = http.client.HTTPConnection(endpoint, timeout=10)
+def warm_up_for_aws(folder: Path, port: int) -> None:
+    """Let every fork know this port as AWS, with what clients and commits work out once worked out."""
+    os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
+    warm_up(folder)
+    LakeCatalog(NAMES.lake)._open()  # a client of Glue, of the session that ours come from
+    s3.s3_client()
+    for service in ("s3", "glue"):
+        boto3.client(service)
+    gc.disable()  # a collection in a fork would copy all that it shares with its parent
+
+
+def asked(port: int, path: str) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", path)
     return json.loads(connection.getresponse().read())
 
@@ -279,15 +294,21 @@ def main(folder: Path, part: int) -> None:
     temporary = folder / "tmp"
     temporary.mkdir()
     tempfile.tempdir = str(temporary)
-    bench = Bench(folder, DomainDispatcherApplication(create_backend_app))
+    with bound() as taken:
+        port = taken.getsockname()[1]
+        warm_up_for_aws(folder / "warm up", port)
+        play(Bench(folder, DomainDispatcherApplication(create_backend_app), port), part)
+
+
+def play(bench: Bench, part: int) -> None:
     bench.prepare()
     image = bench.database.read_bytes()
-    with bench.moto_as_it_was(Schedule()) as endpoint:
-        old = at(endpoint, bench.look)
-        before = len(asked(endpoint, "/proof-requests"))
-        assert at(endpoint, bench.run_at_risk)["ended"] == "well"
-        requests = asked(endpoint, "/proof-requests")[before:]
-        new = at(endpoint, bench.look_at_all)
+    with bench.moto_as_it_was(Schedule()):
+        old = in_haste(bench.look)
+        before = len(asked(bench.port, "/proof-requests"))
+        assert in_haste(bench.run_at_risk)["ended"] == "well"
+        requests = asked(bench.port, "/proof-requests")[before:]
+        new = in_haste(bench.look_at_all)
     assert new["recorded"]["laws_hold"]
     assert new["published"] != old["published"]
     wrong: dict[str, list[str]] = {}
@@ -298,21 +319,21 @@ def main(folder: Path, part: int) -> None:
         if said := judge(bench, schedule, old, new):
             wrong[f"request {schedule.number} ({requests[schedule.number - 1]}) {how}"] = said
         tried[f"runs of which one request met: {how}"] += 1
-    (folder / "outcome.json").write_text(
+    (bench.folder / "outcome.json").write_text(
         json.dumps({"tried": tried, "wrong": wrong, "requests": Counter(requests)})
     )
 
 
 def judge(bench: Bench, schedule: Schedule, old: Found, new: Found) -> list[str]:
     """Let a run fail and the next one repair it; return what was not as promised."""
-    with bench.moto_as_it_was(schedule) as endpoint:
-        run = at(endpoint, bench.run_at_risk)
+    with bench.moto_as_it_was(schedule):
+        run = in_haste(bench.run_at_risk)
         wrong = [] if run["ended"] in ("well", "told") else [run["ended"]]
-        asked(endpoint, "/proof-heal")
+        asked(bench.port, "/proof-heal")
         try:
-            between = at(endpoint, partial(bench.look_between, old))
+            between = in_haste(partial(bench.look_between, old))
             is_known = between["state"] in bench.repaired
-            end = new if is_known else at(endpoint, bench.repair_and_look)
+            end = new if is_known else in_haste(bench.repair_and_look)
         except RuntimeError as err:
             return [*wrong, f"could not be read or repaired: {err}"]
     # Of two new files one may be left for the next run, and what the other brings is neither old nor new.
