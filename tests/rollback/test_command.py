@@ -95,7 +95,7 @@ def test_questions_about_a_run_of_before_are_answered_as_it_left_the_lake(first:
     code, _, err = ask("query", "COPY gold.user_activity TO 'x'", "--as-of", first)
     assert (code, err) == (
         2,
-        "error: A query is exactly one SELECT. Put several into a file and use `-f FILE`.\n",
+        "error: A query is exactly one SELECT. It reads; `eventmint --help` has what changes.\n",
     )
     code, _, err = ask("query", "FROM read_text('/etc/hostname')", "--as-of", first)
     assert code == 2

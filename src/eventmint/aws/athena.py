@@ -116,7 +116,7 @@ def on_athena(statement: str, names: Names) -> str:
             text.append(piece)
     words = "".join(outside).lstrip(" \t\r\n(").split(None, 1)
     if not words or words[0].upper() not in ("SELECT", "WITH"):
-        raise FixSettings("A query is exactly one SELECT.", "Put several into a file and use `-f FILE`.")
+        raise FixSettings("A query is exactly one SELECT.", "It reads; `eventmint --help` has what changes.")
     return "".join(text).strip()
 
 

@@ -232,8 +232,10 @@ def _require_one_select(connection: duckdb.DuckDBPyConnection, statement: str) -
         statements = connection.extract_statements(statement)
     except duckdb.Error as err:
         raise FixSettings(f"The SQL cannot be read: {_first_line(err)}") from err
-    if len(statements) != 1 or not _only_reads(connection, statements[0]):
+    if len(statements) != 1:
         raise FixSettings("A query is exactly one SELECT.", "Put several into a file and use `-f FILE`.")
+    if not _only_reads(connection, statements[0]):
+        raise FixSettings("A query is exactly one SELECT.", "It reads; `eventmint --help` has what changes.")
 
 
 def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
