@@ -25,6 +25,7 @@ from eventmint.contracts import ANSWERS, contract
 from eventmint.engine.parquet import arrow_schema, read_rows
 from eventmint.errors import EventmintError, FixData, FixSettings, LockHeld
 from eventmint.lake import Lake, report_to_dict
+from eventmint.serve.published import NOT_YET
 from eventmint.tables.catalog import LakeCatalog
 from eventmint.tables.plan import live_files
 from eventmint.values import Law, LedgerEntry, RunReport, Totals
@@ -179,7 +180,7 @@ def test_before_the_first_run_every_question_says_what_to_do(question: str, tmp_
     with pytest.raises(FixData) as error:
         QUESTIONS[question](open_at(tmp_path))
     assert str(tmp_path) in error.value.message
-    assert error.value.hint == "Run `eventmint run SOURCE` first."
+    assert error.value.hint == NOT_YET
     assert error.value.exit_code == 1
     assert [*tmp_path.iterdir()] == []  # asking creates nothing
 

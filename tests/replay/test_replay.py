@@ -304,7 +304,7 @@ def test_the_record_of_a_replay_tells_what_it_is(shop: Shop) -> None:
     record = shop.lake.last_run() or {}
     assert (record["lines_replayed"], record["files_landed"], record["laws_hold"]) == (3, 0, True)
     assert record["totals"] == {
-        **dict.fromkeys(("lines", "blank", "key_conflicts", "suppressed"), 0),
+        **dict.fromkeys(("lines", "blank", "key_conflicts", "suppressed", "retained"), 0),
         "valid": 3,
         "quarantined": -3,
         "events": 2,
