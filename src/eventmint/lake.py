@@ -914,10 +914,6 @@ class Lake:
             raise FixData(
                 f"{self._catalog.location}: a forgetting was cut off.", "Run `eventmint run`: it finishes it."
             )
-        if retaining.is_cut_off(self._catalog, ledger_of(self._catalog)):
-            raise FixData(
-                f"{self._catalog.location}: a retention was cut off.", "Run `eventmint run`: it finishes it."
-            )
         if is_cut_off(self._catalog):
             raise FixData(
                 f"{self._catalog.location}: a rollback was cut off.",

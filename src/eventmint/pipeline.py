@@ -257,6 +257,12 @@ def _retentions_noted(run: Run, bronze: TableHandle) -> list[LedgerEntry]:
     return retention_entries(missing, Stamp(seq_of(bronze), bronze.properties[BATCH]), run.now)
 
 
+def is_retention_cut_off(catalog: LakeCatalog, ledger: Ledger) -> bool:
+    """Whether rows may still be in bronze that the ledger says are gone."""
+    last = ledger.last_retention
+    return last is not None and seq_of(catalog.load(contract("bronze.events"))) < last.seq
+
+
 def retention_entries(horizons: Mapping[str, date], stamp: Stamp, now: datetime) -> list[LedgerEntry]:
     """The entries of a batch that removes what some layers have of before some days."""
     return [

@@ -18,7 +18,7 @@ from functools import partial
 from eventmint.bronze.expire import Expiring, TooOld, find_too_old, write_without
 from eventmint.bronze.ledger import Ledger, horizons_to_json
 from eventmint.bronze.losses import Loss, entry_without, sum_by_content
-from eventmint.contracts import ANSWERS, all_contracts, contract
+from eventmint.contracts import ANSWERS, all_contracts
 from eventmint.errors import FixData, LawBroken
 from eventmint.maintenance.merge import damaged_of
 from eventmint.pipeline import (
@@ -26,6 +26,7 @@ from eventmint.pipeline import (
     RETAINED,
     Run,
     books_in,
+    is_retention_cut_off,
     replan_on_conflict,
     retention_entries,
     take_in,
@@ -75,14 +76,8 @@ def retain(run: Run, days: Mapping[str, int]) -> Retention:
 
 def finish_retention(run: Run) -> None:
     """Take out of bronze what the ledger says that retention has removed."""
-    if is_cut_off(run.catalog, run.ledger):
+    if is_retention_cut_off(run.catalog, run.ledger):
         replan_on_conflict(run, partial(_expire, run))
-
-
-def is_cut_off(catalog: LakeCatalog, ledger: Ledger) -> bool:
-    """Whether rows may still be in bronze that the ledger says are gone."""
-    last = ledger.last_retention
-    return last is not None and seq_of(catalog.load(contract("bronze.events"))) < last.seq
 
 
 def purge(catalog: LakeCatalog) -> None:

@@ -7,7 +7,8 @@ from contextlib import closing
 
 from eventmint import audit, laws
 from eventmint.contracts import ANSWERS, all_contracts
-from eventmint.pipeline import Run
+from eventmint.errors import FixData
+from eventmint.pipeline import Run, is_retention_cut_off
 from eventmint.recheck.files import Reader, TableFiles, laws_of_files, tables_of
 from eventmint.recheck.ledger import laws_of_bronze, ledger_of
 from eventmint.recheck.runs import laws_of_runs
@@ -40,6 +41,10 @@ def _laws(run: Run, require_nothing_cut_off: Callable[[], None]) -> Iterator[Law
         return  # named already, and without bronze nothing can be made again
     bronze = tables["bronze.events"]
     run.ledger, about_ledger = ledger_of(tables["bronze.ingested_files"], bronze)
+    if is_retention_cut_off(run.catalog, run.ledger):
+        raise FixData(
+            f"{run.catalog.location}: a retention was cut off.", "Run `eventmint run`: it finishes it."
+        )
     yield from about_ledger
     yield from laws.laws_of_files(run.ledger.entries)
     with run.engine.session(run.scratch) as session:
