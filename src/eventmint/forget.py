@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 
-from eventmint.bronze.forget import Erasing, Found, Search, erase, search
+from eventmint.bronze.forget import Found, Search, search
 from eventmint.bronze.ledger import Ledger
 from eventmint.bronze.losses import Loss, entry_without, sum_by_content
 from eventmint.bronze.mapped import judge_of
+from eventmint.bronze.rewrite import Removal, write_without
 from eventmint.contracts import all_contracts, contract, kept_contracts
 from eventmint.errors import FixData, FixSettings
 from eventmint.maintenance.merge import damaged_of
@@ -299,7 +300,7 @@ def _erase_rows(run: Run, suppression: Suppression, stamp: Stamp, found: dict[Li
         files = sorted((file for file, one in found.items() if one.contents), key=lambda file: file.location)
     run.progress.start("forget", 0, 0)
     tasks = [
-        Erasing(
+        Removal(
             Search(file.location, suppression),
             tuple(run.ledger.entry_of(content) for content in sorted(found[file].contents)),
             run.staging,
@@ -307,7 +308,7 @@ def _erase_rows(run: Run, suppression: Suppression, stamp: Stamp, found: dict[Li
         )
         for number, file in enumerate(files)
     ]
-    made = [*run.engine.map(erase, tasks, bytes_of(files))]
+    made = [*run.engine.map(write_without, tasks, bytes_of(files))]
     commit(bronze, events, stamp, add=[place for place in made if place], remove=files)
     run.progress.finish("forget", f"{sum(len(one.contents) for one in found.values()):,} contents changed")
     shrink_downloads()

@@ -15,9 +15,10 @@ from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 
-from eventmint.bronze.expire import Expiring, TooOld, find_too_old, write_without
+from eventmint.bronze.expire import TooOld, find_too_old
 from eventmint.bronze.ledger import Ledger, horizons_to_json
 from eventmint.bronze.losses import Loss, entry_without, sum_by_content
+from eventmint.bronze.rewrite import Removal, write_without
 from eventmint.contracts import ANSWERS, all_contracts
 from eventmint.errors import FixData, LawBroken
 from eventmint.maintenance.merge import damaged_of
@@ -240,7 +241,7 @@ def _expire(run: Run) -> None:
     found = {file: losses for file, losses in reread.items() if sum_by_content([losses])}
     run.progress.start("retain", 0, 0)
     tasks = [
-        Expiring(
+        Removal(
             _too_old(file, horizons),
             tuple(run.ledger.entry_of(content) for content in sorted(sum_by_content([losses]))),
             run.staging,

@@ -1,4 +1,4 @@
-"""Rows of bronze that are too old: found, counted by content, and left out of a file written anew.
+"""Rows of bronze that are too old: found, and counted by content.
 
 Pure functions of a file and two days: any engine may run them anywhere, and again after a crash.
 """
@@ -13,10 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eventmint.bronze.losses import LOOKED_AT, Loss, add_losses
-from eventmint.bronze.rewrite import rewrite_file
 from eventmint.engine.parquet import ROW_GROUP_ROWS
 from eventmint.storage import local_paths
-from eventmint.values import LedgerEntry
 
 
 @dataclass(frozen=True)
@@ -49,30 +47,6 @@ def find_too_old(task: TooOld) -> dict[str, Loss]:
             rows = pa.Table.from_batches([batch])
             add_losses(losses, rows, task.rows_of(rows))
     return losses
-
-
-@dataclass(frozen=True)
-class Expiring:
-    """A file of bronze that is written without some rows.
-
-    Attributes:
-        entries: the ledger's entries, as they are then, of the contents that lose rows.
-        staging: folder for the new file; its name begins with `stem`.
-    """
-
-    too_old: TooOld
-    entries: tuple[LedgerEntry, ...]
-    staging: str
-    stem: str
-
-
-def write_without(task: Expiring) -> str | None:
-    """Write the rows that stay, in their order; return where, None where none stays."""
-
-    def staying(rows: pa.Table) -> pa.Table:
-        return rows.filter(pc.invert(task.too_old.rows_of(rows)))
-
-    return rewrite_file(task.too_old.location, staying, task.entries, task.staging, task.stem)
 
 
 def _midnight(day: date) -> pa.Scalar:

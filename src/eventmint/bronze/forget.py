@@ -8,15 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eventmint.bronze.losses import LOOKED_AT, Loss, add_losses
-from eventmint.bronze.rewrite import rewrite_file
 from eventmint.engine.parquet import ROW_GROUP_ROWS
 from eventmint.storage import local_paths
 from eventmint.suppression import Suppression
-from eventmint.values import LedgerEntry
 
 _LOOKED_AT = (*LOOKED_AT, "user_id", "raw")
 
@@ -27,6 +24,10 @@ class Search:
 
     location: str
     suppression: Suppression
+
+    def rows_of(self, rows: pa.Table) -> pa.ChunkedArray:
+        """Which rows are theirs."""
+        return self.suppression.rows_of(rows, thorough=True)
 
 
 @dataclass
@@ -54,31 +55,7 @@ def search(task: Search) -> Found:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(ROW_GROUP_ROWS, columns=[*_LOOKED_AT]):
             rows = pa.Table.from_batches([batch])
-            goes = task.suppression.rows_of(rows, thorough=True)
+            goes = task.rows_of(rows)
             found.hashes |= task.suppression.found_in(rows.filter(goes))
             add_losses(found.losses, rows, goes)
     return found
-
-
-@dataclass(frozen=True)
-class Erasing:
-    """A file of bronze that is written without some rows.
-
-    Attributes:
-        entries: the ledger's entries, as they are then, of the contents that lose rows.
-        staging: folder for the new file; its name begins with `stem`.
-    """
-
-    search: Search
-    entries: tuple[LedgerEntry, ...]
-    staging: str
-    stem: str
-
-
-def erase(task: Erasing) -> str | None:
-    """Write the rows that stay, in their order; return where, None where none stays."""
-
-    def staying(rows: pa.Table) -> pa.Table:
-        return rows.filter(pc.invert(task.search.suppression.rows_of(rows, thorough=True)))
-
-    return rewrite_file(task.search.location, staying, task.entries, task.staging, task.stem)

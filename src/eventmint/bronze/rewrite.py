@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eventmint.bronze.land import entries_in, entries_to_footer
@@ -14,6 +17,41 @@ from eventmint.engine.parquet import ROW_GROUP_ROWS, TableFile
 from eventmint.storage import folder_for, leave, local_paths
 from eventmint.storage.digests import digest_in
 from eventmint.values import LedgerEntry
+
+
+class Selection(Protocol):
+    """Some rows of a file of bronze."""
+
+    @property
+    def location(self) -> str: ...
+
+    def rows_of(self, rows: pa.Table) -> pa.ChunkedArray:
+        """Which of these rows are meant."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A file of bronze that is written without some rows.
+
+    Attributes:
+        gone: the file, and the rows.
+        entries: the ledger's entries, as they are then, of the contents that lose rows.
+        staging: folder for the new file; its name begins with `stem`.
+    """
+
+    gone: Selection
+    entries: tuple[LedgerEntry, ...]
+    staging: str
+    stem: str
+
+
+def write_without(task: Removal) -> str | None:
+    """Write the rows that stay, in their order; return where, None where none stays."""
+
+    def staying(rows: pa.Table) -> pa.Table:
+        return rows.filter(pc.invert(task.gone.rows_of(rows)))
+
+    return rewrite_file(task.gone.location, staying, task.entries, task.staging, task.stem)
 
 
 def rewrite_file(
