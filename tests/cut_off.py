@@ -25,6 +25,21 @@ def at_every_point(act: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
+def cut_off_after(number: int) -> Iterator[None]:
+    """End what is at work at the so-manieth crash point, if it comes there."""
+    left = number
+
+    def cut_off(_point: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise CutOff
+
+    with at_every_point(cut_off):
+        yield
+
+
+@contextmanager
 def cut_off_at(wanted: str) -> Iterator[None]:
     """End what is at work at the crash point of this name; it must come there."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import oracle
 import pytest
-from cut_off import CutOff, at_every_point, cut_off_at
+from cut_off import CutOff, at_every_point, cut_off_after, cut_off_at
 from deliveries import (
     NOW,
     TODAY,
@@ -155,15 +155,7 @@ class Life:
             replay(self.shop, REASONS[number % len(REASONS)])
 
     def replay_cut_off(self, number: int) -> None:
-        left = number
-
-        def cut_off(_point: str) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                raise CutOff
-
-        with at_every_point(cut_off), suppress(CutOff):
+        with cut_off_after(number), suppress(CutOff):
             self.replay(0)
 
     def maintain(self, _number: object) -> None:

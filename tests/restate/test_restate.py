@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from cut_off import CutOff, at_every_point, cut_off_at
+from cut_off import CutOff, at_every_point, cut_off_after, cut_off_at
 from deliveries import (
     MADE_TABLES,
     NOW,
@@ -134,12 +134,11 @@ class Life:
         self.shop.deliver_text(name, text_of(*rng.choices(self.pool, k=rng.choice((1, 6, 12)))))
 
     def run(self, _argument: object = None) -> None:
-        with self.cut_off_after(None):
-            self.shop.run()
+        self.shop.run()
         self.has_run = True
 
     def run_cut_off(self, number: int) -> None:
-        with self.cut_off_after(number), suppress(CutOff):
+        with cut_off_after(number), suppress(CutOff):
             self.shop.run()
 
     def restate(self, days: DayRange) -> None:
@@ -148,7 +147,7 @@ class Life:
 
     def restate_cut_off(self, days: DayRange, number: int) -> None:
         if self.has_run:
-            with self.cut_off_after(number), suppress(CutOff):
+            with cut_off_after(number), suppress(CutOff):
                 restate(self.shop, days)
 
     def maintain(self, _argument: object) -> None:
@@ -159,19 +158,6 @@ class Life:
     def compact(self, table: str, number: int) -> None:
         if self.has_run:
             compact(self.shop.lake, table, Random(number))
-
-    @contextmanager
-    def cut_off_after(self, number: int | None) -> Iterator[None]:
-        left = number or 0
-
-        def cut_off(_point: str) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise CutOff
-
-        with at_every_point(cut_off):
-            yield
 
 
 CUTS = st.integers(1, 90)

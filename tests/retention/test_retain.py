@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from cut_off import CutOff, at_every_point
+from cut_off import CutOff, cut_off_after
 from deliveries import NOW, Row, Shop, event, rows_of, text_of
 from forget.people import ANNA, found_in, of_anna
 from hypothesis import Phase, given, settings
@@ -402,21 +402,8 @@ class Life:
     def cut_off(self, number: int) -> None:
         """End a run, or a retention, at some point."""
         act = self.run if number % 2 else self.retain
-        with self.ended_after(number), suppress(CutOff):
+        with cut_off_after(number), suppress(CutOff):
             act()
-
-    @contextmanager
-    def ended_after(self, number: int) -> Iterator[None]:
-        left = number
-
-        def cut_off(_point: str) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise CutOff
-
-        with at_every_point(cut_off):
-            yield
 
     def compact(self, number: int) -> None:
         if self.has_run:

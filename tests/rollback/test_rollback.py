@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import oracle
 import pytest
 from blocks import blocks
-from cut_off import CutOff, at_every_point, cut_off_at
+from cut_off import CutOff, at_every_point, cut_off_after, cut_off_at
 from deliveries import MADE_TABLES, NOW, TODAY, YESTERDAY, Row, Shop, event, random_events, state_of
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -154,16 +154,8 @@ class Rewound(Life):
             self._back_to(sorted(self.left)[number % len(self.left)], lambda: None)
 
     def rollback_cut_off(self, number: int) -> None:
-        left = number
-
-        def cut_off(_point: str) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                raise CutOff
-
         def die_first() -> None:
-            with at_every_point(cut_off), suppress(CutOff):
+            with cut_off_after(number), suppress(CutOff):
                 self.shop.lake.rollback(run, now=SOON)
 
         if self.left:
